@@ -1,0 +1,70 @@
+"""What can be set for a whole server. One frozen value, made once from flags or by a caller.
+
+Owns names, defaults and bounds of settings; reads no environment and no file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, get_args
+
+Profile = Literal["documented", "observed"]
+ClockKind = Literal["virtual", "real"]
+
+PROFILES: tuple[str, ...] = get_args(Profile)
+CLOCKS: tuple[str, ...] = get_args(ClockKind)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds on what one server keeps or reads, so that no input makes it grow without end."""
+
+    body_bytes: int = 105 * 1024 * 1024
+    """Longest request body; a longer one is refused with 413 before it is read whole."""
+    text_body_bytes: int = 16 * 1024 * 1024
+    """Longest request body that is no multipart upload."""
+    records: int = 100_000
+    """Records a session keeps for one backend; the oldest leave first and are counted."""
+    bytes: int = 256 * 1024 * 1024
+    """Bytes of records and uploads a session keeps for one backend; the oldest leave first."""
+    sessions: int = 1_000
+    """Sessions kept; the one unused for longest leaves first."""
+    journal_entries: int = 1_000
+    """Entries a session's journal keeps."""
+    journal_body_bytes: int = 16 * 1024
+    """Bytes of a body that a journal entry keeps."""
+    send_seconds: float = 60.0
+    """How long a client may take to read one frame before its stream is ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All settings of a server.
+
+    `backends` empty means all there are. `speed` is a multiplier of stream time (2 = twice as fast, 0 = no waiting).
+    `clock` None means virtual at speed 0, else real. `keys` adds credentials: backend → key → account, where the
+    account is one the backend has (dify: an app's key there from the start). `origins` are the origins that browsers
+    may call backends from, `*` is any. `check_replies` holds every reply and event against the spec and journals and
+    logs each breach.
+    """
+
+    backends: tuple[str, ...] = ()
+    host: str = "127.0.0.1"
+    port: int = 8787
+    seed: int = 0
+    speed: float = 1.0
+    profile: Profile = "documented"
+    clock: ClockKind | None = None
+    specs: Path | None = None
+    scenarios: Path | None = None
+    reload: bool = False
+    check_replies: bool = False
+    origins: tuple[str, ...] = ("*",)
+    keys: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    limits: Limits = Limits()
+
+    def clock_kind(self) -> ClockKind:
+        """The clock a new session starts with."""
+        return self.clock or ("virtual" if self.speed == 0 else "real")

@@ -1,0 +1,115 @@
+"""One session's private world, and all the sessions of a server.
+
+A session has its own seed, speed, profile, clock, journal and, for each backend that it has called, its own store.
+Sessions never see each other; the ones unused for longest leave when there are too many.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from emulator.call import Performance
+from emulator.errors import Misused
+from emulator.settings import Profile, Settings
+from emulator.world.clock import Clock
+from emulator.world.journal import Journal
+from emulator.world.seed import Seed
+from emulator.world.store import Store
+
+SESSION_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
+DEFAULT = "default"
+
+
+@dataclass(slots=True)
+class World:
+    """What one session keeps for one backend: records, randomness, time, and the streams under way.
+
+    `running` maps a task id to its owner and its performance, as long as it is under way; `data` is the backend's
+    own view of the store, if it keeps one.
+    """
+
+    store: Store
+    seed: Seed
+    clock: Clock
+    running: dict[str, tuple[Any, Performance]] = field(default_factory=dict)
+    data: Any = None
+
+
+class Session:
+    """A private world with a name. Made by `Sessions` only."""
+
+    __slots__ = ("_settings", "_worlds", "clock", "journal", "name", "profile", "seed", "speed")
+
+    def __init__(self, name: str, settings: Settings) -> None:
+        self.name = name
+        self._settings = settings
+        self.seed = settings.seed
+        self.speed = settings.speed
+        self.profile: Profile = settings.profile
+        self.clock = Clock(settings.clock_kind())
+        self.journal = Journal(settings.limits.journal_entries, settings.limits.journal_body_bytes)
+        self._worlds: dict[str, World] = {}
+
+    def world(self, backend: str, populate: Callable[[World], None]) -> World:
+        """This session's world of a backend; at first use it is made and `populate` fills it with the data that are
+        there from the start."""
+        world = self._worlds.get(backend)
+        if world is None:
+            world = World(Store(self._settings.limits), Seed(self.seed, backend), self.clock)
+            populate(world)
+            self._worlds[backend] = world
+        return world
+
+    def stop_all(self) -> None:
+        """End every stream under way: the session is going."""
+        for world in self._worlds.values():
+            for _, performance in list(world.running.values()):
+                performance.stop()
+
+
+class Sessions:
+    """The sessions of a server by name. `evicted` counts those that had to leave."""
+
+    __slots__ = ("_sessions", "_settings", "evicted")
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._sessions: OrderedDict[str, Session] = OrderedDict()
+        self.evicted = 0
+
+    def get(self, name: str) -> Session:
+        """The session with this name, made at first use. Raises Misused for a name that is no session name."""
+        session = self._sessions.get(name)
+        if session is not None:
+            self._sessions.move_to_end(name)
+            return session
+        check_name(name)
+        session = self._sessions[name] = Session(name, self._settings)
+        if len(self._sessions) > self._settings.limits.sessions:
+            _, oldest = self._sessions.popitem(last=False)
+            oldest.stop_all()
+            self.evicted += 1
+        return session
+
+    def reset(self, name: str) -> None:
+        """Back to the seeded state: the session is forgotten, its streams end, and its next use makes it anew."""
+        check_name(name)
+        session = self._sessions.pop(name, None)
+        if session is not None:
+            session.stop_all()
+
+    def __iter__(self) -> Any:
+        return iter(list(self._sessions.values()))
+
+    def __len__(self) -> int:
+        return len(self._sessions)
+
+
+def check_name(name: str) -> None:
+    """Raise Misused unless `name` is 1 to 64 of `A-Za-z0-9._-`."""
+    if not SESSION_NAME.fullmatch(name):
+        raise Misused("Bad session name", f"A session name is 1 to 64 of A-Za-z0-9._- and not {name[:80]!r}.")

@@ -1,0 +1,209 @@
+"""Steps become timed events. Owns the time of one stream, its keep-alives, its early end; knows no bytes.
+
+A `Turn` is a backend's side of one answer: it words each step as events and keeps what the store needs. The player
+calls it in order and says when each event is due. Whoever plays (the edge for a stream, a behaviour for a blocking
+answer) waits as told; nothing here sleeps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, Protocol
+
+from emulator.call import Closed, Event, Reset
+from emulator.streams.steps import (
+    Audio,
+    Bytes,
+    End,
+    Fail,
+    Fault,
+    File,
+    Ping,
+    Replace,
+    Say,
+    Send,
+    Step,
+    ToolCall,
+    ToolResult,
+    Wait,
+)
+from emulator.world.clock import Clock
+from emulator.world.prose import deltas
+
+Events = Iterable[Event]
+
+
+class Turn(Protocol):
+    """One answer under way in one backend. Each method words one thing as events and may change the store.
+
+    `begin` comes first; exactly one of `end`, `error`, `stop` and `leave` finishes the answer, and `close` comes after
+    all but `leave`. `seconds` are stream seconds since the beginning.
+    """
+
+    def begin(self) -> Events: ...
+    def say(self, delta: str, seconds: float) -> Events: ...
+    def ping(self) -> Events: ...
+    def event(self, payload: Any) -> Events: ...
+    def tool_call(self, step: ToolCall) -> Events: ...
+    def tool_result(self, step: ToolResult) -> Events: ...
+    def file(self, step: File) -> Events: ...
+    def replace(self, step: Replace) -> Events: ...
+    def audio(self, step: Audio) -> Events: ...
+    def error(self, step: Fail) -> Events: ...
+    def end(self, step: End, seconds: float) -> Events: ...
+    def stop(self, seconds: float) -> Events: ...
+    def leave(self) -> None: ...
+    def close(self) -> Events: ...
+
+
+class Player:
+    """Plays `steps` as `turn`. `keep_alive` is the number of stream seconds between keep-alives, None for none.
+
+    `finished` is called once, when the answer is over in whichever way.
+    """
+
+    def __init__(
+        self,
+        steps: Sequence[Step],
+        turn: Turn,
+        clock: Clock,
+        keep_alive: float | None = None,
+        finished: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._steps = steps
+        self._turn = turn
+        self._clock = clock
+        self._keep_alive = keep_alive
+        self._next_ping = keep_alive or 0.0
+        self._finished = finished
+        self._at = 0.0
+        self._stopped = False
+        self._ended = False
+        self._over = False
+        self._wake: Callable[[], None] = lambda: None
+        self._played: Iterator[float | Event | Reset] | None = None
+        self.closed: Closed = "ended"
+
+    @property
+    def seconds(self) -> float:
+        """How far the answer has come, in stream seconds."""
+        return self._at
+
+    def play(self) -> Iterator[float | Event | Reset]:
+        """See `Performance.play`. Can be played once."""
+        self._played = self._play()
+        return self._played
+
+    def stop(self) -> None:
+        """See `Performance.stop`."""
+        if not self._over:
+            self._stopped = True
+            self._wake()
+
+    def on_stop(self, wake: Callable[[], None]) -> None:
+        """See `Performance.on_stop`."""
+        self._wake = wake
+
+    def leave(self) -> None:
+        """See `Performance.leave`."""
+        if self._over:
+            return
+        self.closed = "left"
+        self._finish()
+        self._turn.leave()
+        if self._played is not None:
+            close = getattr(self._played, "close", None)
+            if close is not None:
+                close()
+
+    def _play(self) -> Iterator[float | Event | Reset]:
+        try:
+            yield from self._turn.begin()
+            for step in self._steps:
+                yield from self._perform(step)
+                if self._over:
+                    return
+                if self._stopped:
+                    self.closed = "stopped"
+                    yield from self._last(self._turn.stop(self._at) if not self._ended else ())
+                    return
+            yield from self._last(self._turn.end(End(), self._at) if not self._ended else ())
+        finally:
+            self._finish()
+
+    def _perform(self, step: Step) -> Iterator[float | Event | Reset]:
+        turn = self._turn
+        match step:
+            case Say():
+                yield from self._paced((turn.say(delta, self._at) for delta in _cut(step)), step.every)
+            case Wait(seconds):
+                yield from self._wait(seconds)
+            case Ping():
+                yield from turn.ping()
+            case Send(event):
+                yield from turn.event(event)
+            case Bytes(data):
+                yield Event(raw=data)
+            case ToolCall():
+                yield from turn.tool_call(step)
+            case ToolResult():
+                yield from turn.tool_result(step)
+            case File():
+                yield from turn.file(step)
+            case Replace():
+                yield from turn.replace(step)
+            case Audio():
+                yield from self._paced(((event,) for event in turn.audio(step)), step.every)
+            case Fault():
+                self.closed = "cut"
+                yield Reset()
+            case Fail():
+                yield from self._last(turn.error(step))
+            case End():
+                self._ended = True
+                yield from turn.end(step, self._at)
+
+    def _paced(self, pieces: Iterable[Events], every: float) -> Iterator[float | Event | Reset]:
+        for events in pieces:
+            yield from events
+            yield from self._wait(every)
+            if self._stopped:
+                return
+
+    def _wait(self, seconds: float) -> Iterator[float | Event | Reset]:
+        until = self._at + seconds
+        while self._keep_alive and self._next_ping <= until:
+            yield from self._reach(self._next_ping)
+            if self._stopped:
+                return
+            self._next_ping += self._keep_alive
+            yield from self._turn.ping()
+        if until > self._at:
+            yield from self._reach(until)
+
+    def _reach(self, at: float) -> Iterator[float]:
+        yield at
+        self._clock.pass_(at - self._at)
+        self._at = at
+
+    def _last(self, events: Events) -> Iterator[Event]:
+        self._over = True
+        yield from events
+        yield from self._turn.close()
+
+    def _finish(self) -> None:
+        self._over = True
+        self._finished()
+        self._finished = lambda: None
+
+
+def at_once(player: Player) -> bool:
+    """Play everything without waiting, for an answer that does not stream; True when a fault cuts it. The seconds it
+    would have taken are in `player.seconds`."""
+    return any([isinstance(item, Reset) for item in player.play()])
+
+
+def _cut(step: Say) -> list[str]:
+    if step.size is None:
+        return deltas(step.text)
+    return [step.text[i : i + step.size] for i in range(0, len(step.text), step.size)]

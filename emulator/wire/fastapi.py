@@ -1,0 +1,101 @@
+"""What FastAPI says when a request does not fit: the 422 body with its `detail` list, 404 and 405.
+
+Source: measured with FastAPI and pydantic 2, see FACTS.md ("fastapi" tag): items have type, loc, msg and input.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from emulator.call import Violation
+
+NOT_FOUND: Mapping[str, Any] = {"detail": "Not Found"}
+METHOD_NOT_ALLOWED: Mapping[str, Any] = {"detail": "Method Not Allowed"}
+
+TYPES: Mapping[str, tuple[str, str]] = {
+    "integer": ("int_type", "Input should be a valid integer"),
+    "number": ("float_type", "Input should be a valid number"),
+    "string": ("string_type", "Input should be a valid string"),
+    "boolean": ("bool_type", "Input should be a valid boolean"),
+    "array": ("list_type", "Input should be a valid list"),
+    "object": ("dict_type", "Input should be a valid dictionary"),
+}
+"""Wanted JSON type → pydantic's error type and message."""
+
+PARSING: Mapping[str, tuple[str, str]] = {
+    "integer": ("int_parsing", "Input should be a valid integer, unable to parse string as an integer"),
+    "number": ("float_parsing", "Input should be a valid number, unable to parse string as a number"),
+    "boolean": ("bool_parsing", "Input should be a valid boolean, unable to interpret input"),
+}
+"""The same for text in a path or query."""
+
+
+def detail(
+    violations: Iterable[Violation], body: Any = None, query: Mapping[str, Any] | None = None
+) -> list[dict[str, Any]]:
+    """The `detail` list for violations. `body` and `query` are the values that were judged, for `input`."""
+    return [_item(violation, body, query or {}) for violation in violations]
+
+
+def _item(violation: Violation, body: Any, query: Mapping[str, Any]) -> dict[str, Any]:
+    parts = [_part(part) for part in violation.pointer.split("/")[1:]]
+    kind, message = _words(violation)
+    given: Any = None
+    if violation.place == "body":
+        given = _at(body, parts[:-1] if violation.rule == "required" else parts)
+    elif violation.rule != "required":
+        given = query.get(str(parts[0])) if parts else None
+        if given is None and violation.got.startswith("'"):
+            given = violation.got.strip("'")
+    return {"type": kind, "loc": [violation.place, *parts], "msg": message, "input": given}
+
+
+def _part(raw: str) -> str | int:
+    text = raw.replace("~1", "/").replace("~0", "~")
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else text
+
+
+def _at(value: Any, parts: list[str | int]) -> Any:
+    for part in parts:
+        if isinstance(value, Mapping) and part in value:
+            value = value[part]
+        elif isinstance(value, list) and isinstance(part, int) and part < len(value):
+            value = value[part]
+        else:
+            return None
+    return value if not isinstance(value, bytes) else None
+
+
+def _words(violation: Violation) -> tuple[str, str]:
+    expected = violation.expected
+    kind = expected.removeprefix("an ").removeprefix("a ")
+    match violation.rule:
+        case "required":
+            return "missing", "Field required"
+        case "type" if violation.place != "body" and kind in PARSING:
+            return PARSING[kind]
+        case "type":
+            return TYPES.get(kind.partition(" or ")[0], ("value_error", f"Input should be {expected}"))
+        case "minLength":
+            return "string_too_short", f"String should have {expected}"
+        case "maxLength":
+            return "string_too_long", f"String should have {expected}"
+        case "minimum":
+            return "greater_than_equal", f"Input should be greater than or equal to {expected.removeprefix('at least ')}"
+        case "maximum":
+            return "less_than_equal", f"Input should be less than or equal to {expected.removeprefix('at most ')}"
+        case "enum" | "const":
+            return "literal_error", f"Input should be {expected.removeprefix('one of ')}"
+        case "pattern" | "format":
+            return "string_pattern_mismatch", f"String should be {expected}"
+        case "minItems":
+            return "too_short", f"List should have {expected}"
+        case "maxItems":
+            return "too_long", f"List should have {expected}"
+        case "json":
+            return "json_invalid", f"JSON decode error: {violation.got}"
+        case "media_type":
+            return "model_attributes_type", "Input should be a valid dictionary or object to extract fields from"
+        case _:
+            return "value_error", f"Input should be {expected}"

@@ -1,0 +1,109 @@
+"""Settings → one ASGI application. The only file that knows all the parts."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from emulator.control import api, index
+from emulator.edge import BackendRoute, Prefixed
+from emulator.errors import Misused, nearest
+from emulator.service import Service, spec_files
+from emulator.settings import Settings
+from emulator.world.session import Sessions
+
+
+class App:
+    """The application and what it is made of. Call it as ASGI."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.services = open_services(settings)
+        self.sessions = Sessions(settings)
+        self.token = None if settings.host in api.LOOPBACK else secrets.token_urlsafe(24)
+        # `debug` off and no middleware of Starlette's: errors are answered in the pipeline.
+        self._asgi = Prefixed(Starlette(routes=self._routes()))
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """ASGI."""
+        await self._asgi(scope, receive, send)
+
+    def warm(self) -> None:
+        """Open everything that the first calls would wait for. Safe in a thread."""
+        for service in self.services.values():
+            service.warm()
+
+    def _routes(self) -> list[BaseRoute]:
+        mounted: list[BaseRoute] = []
+        for name, service in self.services.items():
+            mounted += [_spec_route(service, "json"), _spec_route(service, "yaml")]
+            mounted.append(BackendRoute(f"/{name}", service, self.sessions, self.settings))
+        routes: list[BaseRoute] = [
+            *api.routes(self.services, self.sessions, self.settings, self.token),
+            Route("/", self._index, methods=["GET"]),
+        ]
+        if len(self.services) == 1:
+            # The documented place: `serve dify` answers at /v1 as well.
+            (service,) = self.services.values()
+            routes.append(BackendRoute("", service, self.sessions, self.settings))
+        return [*mounted, *routes]
+
+    def _index(self, request: Request) -> Response:
+        return HTMLResponse(index.page(self.services, f"{request.url.scheme}://{request.url.netloc}"))
+
+
+def create_app(settings: Settings | None = None, **changes: Any) -> App:
+    """An ASGI application. Takes Settings, or the members of Settings to change: `create_app(seed=7, speed=0)`.
+
+    Raises Misused for a backend that is not there, Broken for a file that cannot be used.
+    """
+    if settings is not None and changes:
+        raise TypeError("give Settings or their members, not both")
+    return App(settings if settings is not None else Settings(**changes))
+
+
+def open_services(settings: Settings) -> dict[str, Service]:
+    """The chosen backends by name. Own specs are read at once, so that a broken one is told at start."""
+    files = spec_files(settings)
+    chosen = settings.backends or tuple(files)
+    for name in chosen:
+        if name not in files:
+            near = nearest(name, files)
+            hint = f" Did you mean {near[0]!r}?" if near else ""
+            raise Misused("Unknown backend", f"There is no backend {name!r}.{hint}", files)
+    services = {name: Service(name, files[name], settings) for name in dict.fromkeys(chosen)}
+    for service in services.values():
+        if settings.specs is not None and service.file.parent == settings.specs:
+            service.document
+    return services
+
+
+def _spec_route(service: Service, kind: str) -> Route:
+    endpoint: Callable[[Request], Response] = _spec_json(service) if kind == "json" else _spec_yaml(service)
+    return Route(f"/{service.name}/openapi.{kind}", endpoint, methods=["GET"])
+
+
+# A document may be read by any page: documentation viewers run elsewhere.
+OPEN = {"Access-Control-Allow-Origin": "*"}
+
+
+def _spec_json(service: Service) -> Callable[[Request], Response]:
+    def endpoint(request: Request) -> Response:
+        import orjson
+
+        return Response(orjson.dumps(service.document.raw), media_type="application/json", headers=OPEN)
+
+    return endpoint
+
+
+def _spec_yaml(service: Service) -> Callable[[Request], Response]:
+    def endpoint(request: Request) -> Response:
+        return Response(service.file.read_bytes(), media_type="application/yaml", headers=OPEN)
+
+    return endpoint

@@ -1,0 +1,70 @@
+"""The Dify chat-app API. What it does is here, what it promises in `specs/dify.yaml`."""
+
+from __future__ import annotations
+
+from emulator.backends import Backend, Cors, Credential, Extra
+from emulator.backends.dify import (
+    annotations,
+    application,
+    audio,
+    chat,
+    conversations,
+    files,
+    messages,
+    people,
+)
+from emulator.backends.dify.apps import APPS, authenticate
+from emulator.backends.dify.differences import DIFFERENCES
+from emulator.backends.dify.seeding import populate
+from emulator.backends.dify.wire import OWN_HEADERS, refuse
+
+BACKEND = Backend(
+    name="dify",
+    title="Dify chat app",
+    behaviours={
+        "sendChatMessage": chat.send_message,
+        "stopChatMessageGeneration": chat.stop_message,
+        "getSuggestedQuestions": chat.suggested,
+        "uploadChatFile": files.upload,
+        "previewChatFile": files.preview,
+        "getEndUserChat": people.get_end_user,
+        "postChatMessageFeedback": messages.give_feedback,
+        "getChatAppFeedbacks": messages.list_feedback,
+        "getConversationsList": conversations.list_conversations,
+        "getConversationHistory": conversations.history,
+        "getConversationVariables": conversations.list_variables,
+        "renameConversation": conversations.rename,
+        "updateChatConversationVariable": conversations.update_variable,
+        "deleteConversation": conversations.delete,
+        "audioToText": audio.to_text,
+        "textToAudioChat": audio.to_audio,
+        "getChatAppInfo": application.info,
+        "getChatAppParameters": application.parameters,
+        "getChatAppMeta": application.meta,
+        "getChatWebAppSettings": application.site,
+        "createAnnotation": annotations.create,
+        "getAnnotationList": annotations.list_annotations,
+        "updateAnnotation": annotations.update,
+        "deleteAnnotation": annotations.delete,
+        "initialAnnotationReplySettings": annotations.switch,
+        "getInitialAnnotationReplySettingsStatus": annotations.status,
+    },
+    extras=(
+        Extra("GET", "/v1/", "Welcome, needs no key", application.welcome),
+        Extra("GET", "/files/{file_id}/file-preview", "A file by its signed address", files.signed_file),
+        Extra("GET", "/files/tools/{name}", "A file made by a tool, by its signed address", files.signed_file),
+    ),
+    authenticate=authenticate,
+    refuse=refuse,
+    populate=populate,
+    headers=OWN_HEADERS,
+    cors=Cors(
+        methods="DELETE, GET, OPTIONS, PATCH, POST, PUT",
+        headers=("Content-Type", "X-App-Code", "X-App-Passport", "Authorization"),
+        exposed=("X-Env", "X-Trace-Id", "X-Version"),
+        on_405=False,
+    ),
+    chat_text={"sendChatMessage": "query"},
+    differences=DIFFERENCES,
+    credentials=tuple(Credential(app.key, f"{app.name} ({app.mode}), user abc-123") for app in APPS.values()),
+)

@@ -1,0 +1,239 @@
+"""The commands that a person types. Owns words, exit codes and what is printed where.
+
+Exit codes: 0 fine, 1 failed or findings, 2 usage. `serve` prints one line on stdout, `ready http://…`; all else goes
+to stderr. Heavy parts are imported by the command that needs them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from emulator import __version__
+from emulator.errors import Broken, Misused
+from emulator.settings import CLOCKS, PROFILES, Settings
+
+if TYPE_CHECKING:
+    from emulator.app import App
+
+FINE, FAILED, USAGE = 0, 1, 2
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns its exit code."""
+    parser = _parser()
+    chosen = parser.parse_args(arguments)
+    if chosen.command is None:
+        parser.print_help(sys.stderr)
+        return USAGE
+    try:
+        code: int = chosen.run(chosen)
+        return code
+    except Misused as error:
+        available = f"\n  there are: {', '.join(error.available)}" if error.available else ""
+        return _complain(f"{error.detail}{available}", USAGE)
+    except Broken as error:
+        return _complain(str(error), FAILED)
+    except BrokenPipeError:
+        # `chat-emulator routes | head`: the reader has enough.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FINE
+    except KeyboardInterrupt:
+        return 130
+
+
+def _complain(text: str, code: int) -> int:
+    print(f"{_paint('error:', '31')} {text}", file=sys.stderr)
+    return code
+
+
+def _paint(text: str, colour: str) -> str:
+    if os.environ.get("NO_COLOR") or not sys.stderr.isatty():
+        return text
+    return f"\x1b[{colour}m{text}\x1b[0m"
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="chat-emulator", description="A stand-in for chat backends.")
+    parser.add_argument("--version", action="version", version=f"chat-emulator {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+
+    serve = commands.add_parser("serve", help="answer calls", description="Answer calls until it is stopped.")
+    serve.add_argument("backends", nargs="*", metavar="BACKEND", help="backends to serve (default: all)")
+    serve.add_argument("--host", default="127.0.0.1", help="address to bind (default: %(default)s)")
+    serve.add_argument("--port", type=_port, default=8787, help="port, 0 for a free one (default: %(default)s)")
+    serve.add_argument("--seed", type=int, default=0, help="seed of all data (default: %(default)s)")
+    serve.add_argument("--speed", type=_speed, default=1.0, help="2 is twice as fast, 0 does not wait (default: 1)")
+    serve.add_argument("--profile", choices=PROFILES, default="documented", help="default: %(default)s")
+    serve.add_argument("--clock", choices=CLOCKS, help="default: virtual at speed 0, else real")
+    serve.add_argument("--check-replies", action="store_true", help="hold all replies and events against the spec")
+    serve.add_argument("--key", action="append", default=[], metavar="BACKEND:KEY=ACCOUNT", help="let one more key in")
+    serve.add_argument("--origin", action="append", metavar="ORIGIN", help="browsers may call from here only")
+    _folders(serve)
+    serve.set_defaults(run=_serve)
+
+    routes = commands.add_parser("routes", help="list what is served", description="List every operation served.")
+    routes.add_argument("backends", nargs="*", metavar="BACKEND")
+    _folders(routes)
+    routes.set_defaults(run=_routes)
+
+    check = commands.add_parser("check", help="look for mistakes in specs and scenarios")
+    _folders(check)
+    check.set_defaults(run=_check)
+    return parser
+
+
+def _folders(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--specs", type=_folder, metavar="DIR", help="own specs, over the bundled ones")
+    parser.add_argument("--scenarios", type=_folder, metavar="DIR", help="own scenarios, over the bundled ones")
+
+
+def _port(text: str) -> int:
+    if not text.isdigit() or not 0 <= int(text) <= 65535:
+        raise argparse.ArgumentTypeError(f"expected a port from 0 to 65535, got {text!r}")
+    return int(text)
+
+
+def _speed(text: str) -> float:
+    try:
+        speed = float(text)
+    except ValueError:
+        speed = -1.0
+    if not 0 <= speed <= 1_000_000:
+        raise argparse.ArgumentTypeError(f"expected a number from 0 on, got {text!r}")
+    return speed
+
+
+def _folder(text: str) -> Path:
+    folder = Path(text)
+    if not folder.is_dir():
+        raise argparse.ArgumentTypeError(f"there is no folder {text!r}")
+    return folder
+
+
+def _keys(items: Sequence[str]) -> dict[str, dict[str, str]]:
+    keys: dict[str, dict[str, str]] = {}
+    for item in items:
+        backend, colon, rest = item.partition(":")
+        key, equals, account = rest.rpartition("=")
+        if not (backend and colon and key and equals and account):
+            raise Misused("Malformed key", f"Expected --key BACKEND:KEY=ACCOUNT, got {item!r}.")
+        keys.setdefault(backend, {})[key] = account
+    return keys
+
+
+def _serve(chosen: argparse.Namespace) -> int:
+    settings = Settings(
+        backends=tuple(chosen.backends),
+        host=chosen.host,
+        port=chosen.port,
+        seed=chosen.seed,
+        speed=chosen.speed,
+        profile=chosen.profile,
+        clock=chosen.clock,
+        specs=chosen.specs,
+        scenarios=chosen.scenarios,
+        check_replies=chosen.check_replies,
+        origins=tuple(chosen.origin) if chosen.origin else ("*",),
+        keys=_keys(chosen.key),
+    )
+    from emulator.app import create_app
+    from emulator.server import listen, make_server, raise_file_limit
+
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    app = create_app(settings)
+    try:
+        sock = listen(settings.host, settings.port)
+    except OSError as error:
+        return _complain(f"cannot listen on {settings.host}:{settings.port}: {error.strerror or error}", FAILED)
+    raise_file_limit()
+    host, port = sock.getsockname()[:2]
+    url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    server = make_server(app)
+
+    def ready() -> None:
+        print(f"ready {url}", flush=True)
+        # After the ready line: nobody waits for the banner, nor for what the first call would have to open.
+        import threading
+
+        threading.Thread(target=_after_ready, args=(app, url), daemon=True).start()
+
+    server.run_with(ready, [sock])
+    return FINE
+
+
+def _after_ready(app: App, url: str) -> None:
+    print(banner(app, url), file=sys.stderr, flush=True)
+    try:
+        app.warm()
+    except Broken as error:
+        _complain(str(error), FAILED)
+
+
+def banner(app: App, url: str) -> str:
+    """What a person sees at start: addresses, keys, and where to look."""
+    shown = url.replace("0.0.0.0", "127.0.0.1")
+    settings = app.settings
+    lines = [
+        f"chat-emulator {__version__} · seed {settings.seed} · speed {settings.speed:g} · {settings.profile}"
+        f" · clock {settings.clock_kind()}",
+        f"look at {_paint(shown + '/', '36')}",
+    ]
+    for name, service in app.services.items():
+        lines.append(f"\n  {_paint(name, '1')}  {shown}/{name}{service.bases()[0]}")
+        if len(app.services) == 1:
+            lines.append(f"  {' ' * len(name)}  {shown}{service.bases()[0] or '/'}")
+        lines += [f"    {one.value:<22} {one.what}" for one in service.backend.credentials]
+    if app.token is not None:
+        lines.append(f"\n  control API: Authorization: Bearer {app.token}")
+    return "\n".join(lines)
+
+
+def _routes(chosen: argparse.Namespace) -> int:
+    from tabulate import tabulate
+
+    from emulator.app import open_services
+
+    settings = Settings(backends=tuple(chosen.backends), specs=chosen.specs, scenarios=chosen.scenarios)
+    services = open_services(settings)
+    rows = []
+    for name, service in services.items():
+        base = f"/{name}{service.bases()[0]}"
+        for operation in service.document.operations.values():
+            how = "stateful" if operation.id in service.backend.behaviours else "from its schema"
+            rows.append((name, operation.method, base + operation.path, operation.id, how))
+        rows += [(name, one.method, f"/{name}{one.path}", "", f"extra: {one.summary}") for one in service.backend.extras]
+    print(tabulate(rows, headers=("backend", "method", "path", "operation", "answered"), tablefmt="simple"))
+    counted = sum(len(service.document.operations) for service in services.values())
+    print(f"\n{counted} operations of {len(services)} backends")
+    return FINE
+
+
+def _check(chosen: argparse.Namespace) -> int:
+    from emulator.contract.document import problems
+    from emulator.service import scenario_folders, spec_files
+    from emulator.streams.scenario import load
+
+    settings = Settings(specs=chosen.specs, scenarios=chosen.scenarios)
+    found: list[str] = []
+    specs = spec_files(settings)
+    for file in specs.values():
+        try:
+            found += [str(problem) for problem in problems(file)]
+        except Broken as error:
+            found.append(str(error))
+    files = [file for folder in scenario_folders(settings) for file in sorted(folder.glob("*/*.yaml"))]
+    for file in files:
+        try:
+            load(file)
+        except Broken as error:
+            found.append(str(error))
+    for line in found:
+        print(line)
+    print(f"{len(specs)} specs and {len(files)} scenarios checked, {len(found)} findings", file=sys.stderr)
+    return FAILED if found else FINE

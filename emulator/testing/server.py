@@ -1,0 +1,61 @@
+"""A server in a thread, for tests and for whoever needs one beside their own code."""
+
+from __future__ import annotations
+
+import threading
+import time
+from types import TracebackType
+from typing import Any
+
+from emulator.app import App, create_app
+from emulator.server import listen, make_server
+from emulator.settings import Settings
+
+START_SECONDS = 10.0
+
+
+class ThreadedServer:
+    """`with ThreadedServer(speed=0) as server: …` answers at `server.url` until the block ends.
+
+    Takes Settings or its members, like `create_app`; the port is a free one unless one is given.
+    """
+
+    def __init__(self, settings: Settings | None = None, **changes: Any) -> None:
+        changes.setdefault("port", 0) if settings is None else None
+        self.app: App = create_app(settings, **changes)
+        self._socket = listen(self.app.settings.host, self.app.settings.port)
+        self._server = make_server(self.app)
+        self._thread = threading.Thread(target=self._run, name="chat-emulator", daemon=True)
+
+    @property
+    def url(self) -> str:
+        """`http://127.0.0.1:PORT`."""
+        host, port = self._socket.getsockname()[:2]
+        return f"http://{host}:{port}"
+
+    def start(self) -> ThreadedServer:
+        """Start, and return when calls are accepted."""
+        self._thread.start()
+        deadline = time.monotonic() + START_SECONDS
+        while not self._server.started:
+            if not self._thread.is_alive() or time.monotonic() > deadline:
+                raise RuntimeError("the emulator did not start")
+            time.sleep(0.002)
+        return self
+
+    def stop(self) -> None:
+        """End it; open streams are cut."""
+        for session in self.app.sessions:
+            session.stop_all()
+        self._server.should_exit = True
+        self._thread.join(START_SECONDS)
+        self._socket.close()
+
+    def __enter__(self) -> ThreadedServer:
+        return self.start()
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.stop()
+
+    def _run(self) -> None:
+        self._server.run(sockets=[self._socket])

@@ -1,0 +1,96 @@
+# Each command sets up what it needs, in .venv and tests/node/node_modules; from the second time on it starts at once.
+# `make` alone lists them. ARGS goes to the program behind a command: make serve ARGS="dify --port 0"
+
+PYTHONS := python3.13 python3.12 python3.11 python3
+PYTHON ?=
+ARGS ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+# Twice quiet: errors only.
+INSTALL := $(BIN)/pip --disable-pip-version-check install --quiet --quiet --constraint constraints.txt
+NODE_DONE := tests/node/node_modules/.done
+HAS_NODE := command -v npm >/dev/null 2>&1 && node -e 'process.exit(parseInt(process.versions.node) < 18 ? 1 : 0)' 2>/dev/null
+
+MAKEFLAGS += --no-print-directory
+.DEFAULT_GOAL := help
+.PHONY: help serve test lint types imports contract bench-quick bench build clean
+
+help: ## list the commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo '  ARGS="…" goes on: make serve ARGS="dify --port 0", make test ARGS="-k paging"'
+
+serve: $(VENV)/.runtime ## answer calls on http://127.0.0.1:8787 until stopped
+	@exec $(BIN)/chat-emulator serve $(ARGS)
+
+test: $(VENV)/.tools ## run the tests; those that need Node only where there is Node 18 or newer
+	@if $(HAS_NODE); then \
+	  $(MAKE) $(NODE_DONE) && exec $(BIN)/pytest -n 2 --dist loadgroup $(ARGS); \
+	elif [ "$${CI:-}" = true ]; then \
+	  echo "CI runs every test, and some need Node 18 or newer with npm: install them." >&2; exit 1; \
+	else \
+	  echo "No Node 18 or newer with npm here: the tests that need it are left out." >&2; \
+	  exec $(BIN)/pytest -n 2 --dist loadgroup -m "not node" $(ARGS); \
+	fi
+
+lint: $(VENV)/.tools ## look for mistakes and unformatted code (ruff)
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+types: $(VENV)/.tools ## check the types (mypy, strict)
+	@$(BIN)/mypy
+
+imports: $(VENV)/.tools ## check who may import whom (import-linter)
+	@$(BIN)/lint-imports --no-logo
+
+contract: $(VENV)/.tools ## hold the server against its specs (schemathesis, 5 seeds × 50 examples)
+	@$(BIN)/python scripts/contract.py $(ARGS)
+
+bench-quick: $(VENV)/.runtime ## measure calls a second beside a bare Starlette route, and start-up
+	@$(BIN)/python scripts/bench_quick.py $(ARGS)
+
+bench: $(VENV)/.runtime ## the same, with more and longer runs
+	@$(BIN)/python scripts/bench_quick.py --pairs 15 --seconds 3 --starts 15 $(ARGS)
+
+build: $(VENV)/.tools ## build the sdist, and the wheel from it, into dist/
+	@rm -rf dist
+	@$(BIN)/python -m build --no-isolation --outdir dist .
+
+clean: ## remove everything that the commands above made
+	@rm -rf $(VENV) build dist tests/node/node_modules schemathesis-report .schemathesis *.egg-info
+	@rm -rf .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	@find . -path ./.git -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# A candidate must run (a version manager's shim may not), be new enough, and be able to make an environment with pip.
+$(VENV)/.created:
+	@found=; for python in $(or $(PYTHON),$(PYTHONS)); do \
+	  if $$python -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then \
+	    found=$$python; break; \
+	  fi; \
+	done; \
+	if [ -z "$$found" ]; then \
+	  echo "Python 3.11 or newer with venv is needed; tried: $(or $(PYTHON),$(PYTHONS))." >&2; \
+	  echo "Install it (Debian and Ubuntu: apt install python3 python3-venv; macOS: brew install python)," >&2; \
+	  echo "or say where it is: make PYTHON=/path/to/python3.11 …" >&2; \
+	  exit 1; \
+	fi; \
+	echo "Setting up $(VENV) with $$($$found --version); this is done once." >&2; \
+	$$found -m venv $(VENV)
+	@touch $@
+
+# hatchling comes from the constraints as well, so the project is built without an environment of its own.
+$(VENV)/.runtime: $(VENV)/.created pyproject.toml constraints.txt
+	@echo "Installing what serving needs." >&2
+	@$(INSTALL) editables hatchling
+	@$(INSTALL) --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.tools: $(VENV)/.runtime
+	@echo "Installing the tools and what the tests need." >&2
+	@$(INSTALL) --no-build-isolation --editable '.[contract,dev,test]'
+	@touch $@
+
+$(NODE_DONE): tests/node/package.json tests/node/package-lock.json
+	@echo "Installing what the tests with Node need." >&2
+	@cd tests/node && npm ci --loglevel error >/dev/null
+	@touch $@

@@ -1,0 +1,180 @@
+"""What `pip install` brings: exactly the code, the specs and the scenarios, and only what serving needs beside them.
+
+The wheel is built from a copy of the checkout in which strays lie about, as they do on a developer's machine.
+"""
+
+from __future__ import annotations
+
+import email
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+import tomllib
+import zipfile
+from configparser import ConfigParser
+from email.message import Message
+from itertools import chain
+from pathlib import Path
+
+import pytest
+
+import emulator
+
+ROOT = Path(__file__).parent.parent
+pytestmark = pytest.mark.xdist_group("packaging")
+
+RUNTIME = {
+    "faker",
+    "httptools",
+    "openapi-core",
+    "orjson",
+    "python-multipart",
+    "pyyaml",
+    "starlette",
+    "tabulate",
+    "uvicorn",
+    "uvloop",
+}
+LEFT_OUT = shutil.ignore_patterns(".git", ".venv", "node_modules", "__pycache__", ".*_cache", ".hypothesis", "dist")
+STRAYS = (
+    ".env",
+    "emulator/.DS_Store",
+    "emulator/__pycache__/cli.cpython-311.pyc",
+    "emulator/backends/dify/wire.py.orig",
+    "emulator/specs.bak",
+    "scenarios/any/.default.yaml.swp",
+    "scenarios/any/default.yaml~",
+    "specs/dify.yaml.bak",
+)
+
+
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The checkout with strays in it."""
+    copy = tmp_path_factory.mktemp("packaging") / "checkout"
+    shutil.copytree(ROOT, copy, ignore=LEFT_OUT)
+    for stray in STRAYS:
+        (copy / stray).parent.mkdir(parents=True, exist_ok=True)
+        (copy / stray).write_text("left behind")
+    return copy
+
+
+@pytest.fixture(scope="module")
+def wheel(copy: Path) -> zipfile.ZipFile:
+    """The wheel built from the copy."""
+    return zipfile.ZipFile(_build(copy, "wheel"))
+
+
+def _build(source: Path, target: str) -> Path:
+    folder = source.parent / f"{source.name}-{target}"
+    command = [sys.executable, "-m", "hatchling", "build", "--target", target, "--directory", str(folder)]
+    done = subprocess.run(command, cwd=source, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (built,) = folder.iterdir()
+    return built
+
+
+@pytest.fixture(scope="module")
+def metadata(wheel: zipfile.ZipFile) -> Message:
+    """Its metadata."""
+    return email.message_from_bytes(wheel.read(f"{_info()}/METADATA"))
+
+
+def _info() -> str:
+    return f"chat_emulator-{emulator.__version__}.dist-info"
+
+
+def test_the_wheel_holds_the_code_the_specs_and_the_scenarios_and_nothing_else(wheel: zipfile.ZipFile) -> None:
+    code = {str(file.relative_to(ROOT)) for file in (ROOT / "emulator").rglob("*") if _is_code(file)}
+    specs = {f"emulator/specs/{file.name}" for file in (ROOT / "specs").glob("*.yaml")}
+    scenarios = {f"emulator/{file.relative_to(ROOT)}" for file in (ROOT / "scenarios").rglob("*.yaml")}
+    about = {f"{_info()}/{name}" for name in ("METADATA", "RECORD", "WHEEL", "entry_points.txt", "licenses/LICENSE")}
+    assert len(specs) == 5
+    assert len(scenarios) >= 5
+    assert {name for name in wheel.namelist() if not name.endswith("/")} == code | specs | scenarios | about
+
+
+def _is_code(file: Path) -> bool:
+    return file.is_file() and file.suffix in {".py", ".html", ".json", ".typed"}
+
+
+def test_the_version_stands_in_one_place(wheel: zipfile.ZipFile, metadata: Message) -> None:
+    assert metadata["Version"] == emulator.__version__
+    assert metadata["Name"] == "chat-emulator"
+    assert wheel.filename is not None
+    assert Path(wheel.filename).name == f"chat_emulator-{emulator.__version__}-py3-none-any.whl"
+
+
+def test_serving_needs_exactly_these(metadata: Message) -> None:
+    needed = [line for line in metadata.get_all("Requires-Dist", []) if "extra ==" not in line]
+    assert {_name(line) for line in needed} == RUNTIME
+    # A lower and an upper bound each, and no extra of a dependency.
+    assert all(re.fullmatch(r"[a-z-]+<[0-9.]+,>=[0-9.]+", line) for line in needed), needed
+
+
+def test_test_tools_are_extras(metadata: Message) -> None:
+    extras: dict[str, set[str]] = {name: set() for name in metadata.get_all("Provides-Extra", [])}
+    for line in metadata.get_all("Requires-Dist", []):
+        if found := re.search(r"extra == '([a-z]+)'", line):
+            extras[found[1]].add(_name(line))
+    assert extras["contract"] == {"schemathesis"}
+    assert {"pytest", "httpx", "hypothesis", "dify-client"} <= extras["test"]
+    assert {"mypy", "ruff", "import-linter", "build"} <= extras["dev"]
+    assert set(extras) == {"contract", "dev", "test"}
+
+
+def _name(requirement: str) -> str:
+    found = re.match(r"[A-Za-z0-9._-]+", requirement)
+    assert found is not None
+    return found[0].lower().replace("_", "-")
+
+
+def test_what_python_and_licence_it_says(metadata: Message) -> None:
+    assert metadata["Requires-Python"] == ">=3.11"
+    assert metadata["License-Expression"] == "MIT"
+
+
+def test_entry_points_lead_to_what_is_in_the_wheel(wheel: zipfile.ZipFile) -> None:
+    points = ConfigParser()
+    points.read_string(wheel.read(f"{_info()}/entry_points.txt").decode())
+    assert dict(points["console_scripts"]) == {"chat-emulator": "emulator.cli:main"}
+    names = set(wheel.namelist())
+    for group in points.sections():
+        for target in points[group].values():
+            path = target.partition(":")[0].replace(".", "/")
+            assert {f"{path}.py", f"{path}/__init__.py"} & names, target
+
+
+def test_the_sdist_is_enough_to_build_the_same_wheel_and_run_the_tests(copy: Path, wheel: zipfile.ZipFile) -> None:
+    sdist = _build(copy, "sdist")
+    with tarfile.open(sdist) as archive:
+        archive.extractall(sdist.parent, filter="data")
+    (unpacked,) = (item for item in sdist.parent.iterdir() if item.is_dir())
+    for needed in ("Makefile", "constraints.txt", "pyproject.toml", "schemathesis.toml", "tests/conftest.py"):
+        assert (unpacked / needed).is_file(), needed
+    again = zipfile.ZipFile(_build(unpacked, "wheel"))
+    assert {name: again.read(name) for name in again.namelist()} == {
+        name: wheel.read(name) for name in wheel.namelist()
+    }
+
+
+def test_every_pinned_version_is_within_the_bounds() -> None:
+    from packaging.requirements import Requirement
+
+    lines = (ROOT / "constraints.txt").read_text("utf-8").splitlines()
+    pins = dict(line.split("==") for line in lines if line and not line.startswith("#"))
+    pinned = {_name(name): version for name, version in pins.items()}
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    for line in chain(project["dependencies"], *project["optional-dependencies"].values()):
+        requirement = Requirement(line)
+        assert pinned[_name(requirement.name)] in requirement.specifier, line
+
+
+def test_pins_name_versions_and_no_place() -> None:
+    for file in ("constraints.txt", "tests/node/package-lock.json"):
+        text = (ROOT / file).read_text("utf-8")
+        assert not re.search(r'"resolved"|\.(?:whl|tgz|tar\.gz)|file:|@ ', text), file
+    for line in (ROOT / "constraints.txt").read_text("utf-8").splitlines():
+        assert line.startswith("#") or re.fullmatch(r"[A-Za-z0-9._-]+==[A-Za-z0-9.]+", line), line

@@ -11,12 +11,16 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import BaseRoute, Route
 
+from emulator.contract.document import problems
 from emulator.control import api, index
 from emulator.edge import BackendRoute, Prefixed
 from emulator.errors import Misused, nearest
+from emulator.pipeline import problem
 from emulator.service import Service, spec_files
 from emulator.settings import Settings
 from emulator.world.session import Sessions
+
+METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 
 
 class App:
@@ -48,11 +52,18 @@ class App:
             *api.routes(self.services, self.sessions, self.settings, self.token),
             Route("/", self._index, methods=["GET"]),
         ]
+        routes.append(Route("/_emulator/{rest:path}", _nothing_here, methods=METHODS))
         if len(self.services) == 1:
             # The documented place: `serve dify` answers at /v1 as well.
             (service,) = self.services.values()
             routes.append(BackendRoute("", service, self.sessions, self.settings))
+        else:
+            routes.append(Route("/{rest:path}", self._no_backend, methods=METHODS))
         return [*mounted, *routes]
+
+    def _no_backend(self, request: Request) -> Response:
+        bases = [f"/{name}{service.bases()[0]}" for name, service in self.services.items()]
+        return _problem(Misused("Nothing here", "No backend has this address.", bases, 404))
 
     def _index(self, request: Request) -> Response:
         return HTMLResponse(index.page(self.services, f"{request.url.scheme}://{request.url.netloc}"))
@@ -69,7 +80,7 @@ def create_app(settings: Settings | None = None, **changes: Any) -> App:
 
 
 def open_services(settings: Settings) -> dict[str, Service]:
-    """The chosen backends by name. Own specs are read at once, so that a broken one is told at start."""
+    """The chosen backends by name. Own files are read at once, so that a broken one is told at start."""
     files = spec_files(settings)
     chosen = settings.backends or tuple(files)
     for name in chosen:
@@ -79,9 +90,28 @@ def open_services(settings: Settings) -> dict[str, Service]:
             raise Misused("Unknown backend", f"There is no backend {name!r}.{hint}", files)
     services = {name: Service(name, files[name], settings) for name in dict.fromkeys(chosen)}
     for service in services.values():
-        if settings.specs is not None and service.file.parent == settings.specs:
-            service.document
+        if service.file.parent == settings.specs:
+            _check(service)
+        if settings.scenarios is not None:
+            service.scenarios.all()
     return services
+
+
+def _check(service: Service) -> None:
+    """Raise Broken with the first mistake of an own spec; bundled ones are checked before they are bundled."""
+    document = service.document
+    mistakes = problems(document.file)
+    if mistakes:
+        raise mistakes[0]
+
+
+def _nothing_here(request: Request) -> Response:
+    return _problem(Misused("Nothing here", "The control API has no such address.", (), 404))
+
+
+def _problem(error: Misused) -> Response:
+    reply = problem(error)
+    return Response(reply.body, reply.status, media_type="application/problem+json")
 
 
 def _spec_route(service: Service, kind: str) -> Route:

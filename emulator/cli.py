@@ -74,6 +74,7 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--check-replies", action="store_true", help="hold all replies and events against the spec")
     serve.add_argument("--key", action="append", default=[], metavar="BACKEND:KEY=ACCOUNT", help="let one more key in")
     serve.add_argument("--origin", action="append", metavar="ORIGIN", help="browsers may call from here only")
+    serve.add_argument("--reload", action="store_true", help="pick up changed specs and scenarios, keeping state")
     _folders(serve)
     serve.set_defaults(run=_serve)
 
@@ -91,6 +92,7 @@ def _parser() -> argparse.ArgumentParser:
 def _folders(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--specs", type=_folder, metavar="DIR", help="own specs, over the bundled ones")
     parser.add_argument("--scenarios", type=_folder, metavar="DIR", help="own scenarios, over the bundled ones")
+    parser.add_argument("--modules", type=_folder, metavar="DIR", help="own behaviour, NAME.py for the spec NAME.yaml")
 
 
 def _port(text: str) -> int:
@@ -138,6 +140,8 @@ def _serve(chosen: argparse.Namespace) -> int:
         clock=chosen.clock,
         specs=chosen.specs,
         scenarios=chosen.scenarios,
+        modules=chosen.modules,
+        reload=chosen.reload,
         check_replies=chosen.check_replies,
         origins=tuple(chosen.origin) if chosen.origin else ("*",),
         keys=_keys(chosen.key),
@@ -169,6 +173,10 @@ def _serve(chosen: argparse.Namespace) -> int:
 
 def _after_ready(app: App, url: str) -> None:
     print(banner(app, url), file=sys.stderr, flush=True)
+    if app.settings.reload:
+        from emulator.reload import Reloader
+
+        Reloader(app.services.values(), lambda line: print(line, file=sys.stderr, flush=True)).start()
     try:
         app.warm()
     except Broken as error:
@@ -179,9 +187,9 @@ def banner(app: App, url: str) -> str:
     """What a person sees at start: addresses, keys, and where to look."""
     shown = url.replace("0.0.0.0", "127.0.0.1")
     settings = app.settings
+    how = f"seed {settings.seed} · speed {settings.speed:g} · {settings.profile} · clock {settings.clock_kind()}"
     lines = [
-        f"chat-emulator {__version__} · seed {settings.seed} · speed {settings.speed:g} · {settings.profile}"
-        f" · clock {settings.clock_kind()}",
+        f"chat-emulator {__version__} · {how}",
         f"look at {_paint(shown + '/', '36')}",
     ]
     for name, service in app.services.items():
@@ -199,7 +207,9 @@ def _routes(chosen: argparse.Namespace) -> int:
 
     from emulator.app import open_services
 
-    settings = Settings(backends=tuple(chosen.backends), specs=chosen.specs, scenarios=chosen.scenarios)
+    settings = Settings(
+        backends=tuple(chosen.backends), specs=chosen.specs, scenarios=chosen.scenarios, modules=chosen.modules
+    )
     services = open_services(settings)
     rows = []
     for name, service in services.items():
@@ -207,7 +217,9 @@ def _routes(chosen: argparse.Namespace) -> int:
         for operation in service.document.operations.values():
             how = "stateful" if operation.id in service.backend.behaviours else "from its schema"
             rows.append((name, operation.method, base + operation.path, operation.id, how))
-        rows += [(name, one.method, f"/{name}{one.path}", "", f"extra: {one.summary}") for one in service.backend.extras]
+        rows += [
+            (name, one.method, f"/{name}{one.path}", "", f"extra: {one.summary}") for one in service.backend.extras
+        ]
     print(tabulate(rows, headers=("backend", "method", "path", "operation", "answered"), tablefmt="simple"))
     counted = sum(len(service.document.operations) for service in services.values())
     print(f"\n{counted} operations of {len(services)} backends")
@@ -219,7 +231,7 @@ def _check(chosen: argparse.Namespace) -> int:
     from emulator.service import scenario_folders, spec_files
     from emulator.streams.scenario import load
 
-    settings = Settings(specs=chosen.specs, scenarios=chosen.scenarios)
+    settings = Settings(specs=chosen.specs, scenarios=chosen.scenarios, modules=chosen.modules)
     found: list[str] = []
     specs = spec_files(settings)
     for file in specs.values():

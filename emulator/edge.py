@@ -19,7 +19,7 @@ from typing import Any
 from starlette.routing import BaseRoute, Match
 from starlette.types import Message, Receive, Scope, Send
 
-from emulator.call import Call, Event, Headers, Reply, Reset, Stream
+from emulator.call import Call, Event, Headers, Reply, Stream
 from emulator.pipeline import Answer, answer, note_breaches
 from emulator.service import Service
 from emulator.settings import Settings
@@ -54,6 +54,7 @@ class Prefixed:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI."""
         if scope["type"] == "http":
             raw = _raw_path(scope)
             if raw.startswith(SESSION_PREFIX):
@@ -98,7 +99,7 @@ class BackendRoute(BaseRoute):
             body, too_large = b"", True
         except Gone:
             return
-        name = scope.get("emulator.session") or headers.get(SESSION_HEADER, DEFAULT)
+        name = scope.get("emulator.session", headers.get(SESSION_HEADER, DEFAULT))
         prefix = f"{SESSION_PREFIX}{name}" if "emulator.session" in scope else ""
         call = Call(
             method=scope["method"],
@@ -157,7 +158,7 @@ async def read_body(receive: Receive, headers: MutableMapping[str, str], setting
     multipart = headers.get("content-type", "").lower().startswith("multipart/")
     most = settings.limits.body_bytes if multipart else settings.limits.text_body_bytes
     length = headers.get("content-length", "0")
-    if length.isdigit() and int(length[:20]) > most:
+    if length.isascii() and length.isdigit() and int(length[:20]) > most:
         raise TooLarge
     message = await receive()
     if message["type"] == "http.disconnect":
@@ -193,8 +194,8 @@ async def send_reply(
 ) -> None:
     """Send a whole reply at its time."""
     speed = answered.session.speed if answered.session is not None else 1.0
-    if reply.after and speed > 0:
-        await asyncio.sleep(reply.after / speed)
+    if reply.after and speed > 0 and await left_within(receive, reply.after / speed):
+        return
     if reply.status not in (204, 304):
         headers = (*headers, ("Content-Length", str(len(reply.body))))
     await send({"type": "http.response.start", "status": reply.status, "headers": _raw(headers)})
@@ -203,6 +204,19 @@ async def send_reply(
         await reset(scope)
         return
     await send({"type": "http.response.body", "body": reply.body})
+
+
+async def left_within(receive: Receive, seconds: float) -> bool:
+    """Wait; True as soon as the client has gone meanwhile."""
+
+    async def gone() -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+
+    watcher = asyncio.ensure_future(gone())
+    done, _ = await asyncio.wait({watcher}, timeout=seconds)
+    watcher.cancel()
+    return bool(done)
 
 
 async def reset(scope: Scope) -> None:
@@ -275,6 +289,9 @@ class Sending:
             self._abort()
         except OSError:
             self._left = True
+        except Exception:
+            log.exception("a stream of %s broke", self._answered.entry.operation if self._answered.entry else "nothing")
+            self._abort()
         finally:
             watcher.cancel()
             performance.leave()
@@ -302,7 +319,7 @@ class Sending:
                 if speed == 0:
                     # Let others in: a stop may come while an unpaced stream is under way.
                     await asyncio.sleep(0)
-            elif isinstance(item, Reset) and whole:
+            elif whole:
                 whole = False
                 await reset(self._scope)
             if self._left:

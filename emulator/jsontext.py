@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import orjson
+
+BEYOND_ASCII = re.compile("[^\x00-\x7e]+")
 
 
 def compact(value: Any) -> bytes:
@@ -20,9 +23,13 @@ def compact(value: Any) -> bytes:
 def compact_ascii(value: Any) -> bytes:
     r"""No blanks, everything beyond ASCII as `\uXXXX`."""
     text = compact(value)
-    if text.isascii():
-        return text
-    return json.dumps(value, separators=(",", ":")).encode()
+    # DEL is ASCII, and escaped all the same.
+    return text if text.isascii() and 0x7F not in text else BEYOND_ASCII.sub(_escaped, text.decode()).encode()
+
+
+def _escaped(found: re.Match[str]) -> str:
+    """Characters beyond ASCII stand only inside strings, so that they can be escaped in the finished text."""
+    return json.dumps(found.group())[1:-1]
 
 
 def spaced_ascii(value: Any) -> bytes:

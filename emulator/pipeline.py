@@ -7,6 +7,7 @@ misuse of the emulator as problem details; nothing gets out as an exception.
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -16,7 +17,7 @@ from emulator.call import Call, Event, Reply, Stream, Violation
 from emulator.contract.document import EVENT_STREAM
 from emulator.contract.lookup import Undecodable
 from emulator.contract.synthesis import body_for
-from emulator.errors import Misused, Refused
+from emulator.errors import Broken, Misused, Refused
 from emulator.jsontext import compact
 from emulator.prefer import Preference, read_prefer
 from emulator.service import Route, Service
@@ -30,6 +31,7 @@ log = logging.getLogger("emulator")
 
 SCENARIO_HEADER = "x-emulator-scenario"
 MOST_HEADER = 1_000
+CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +60,7 @@ def answer(service: Service, sessions: Sessions, settings: Settings, call: Call,
     reply = _labelled(ask, entry, reply)
     entry.status, entry.reply_headers = reply.status, reply.headers
     if isinstance(reply, Reply):
-        entry.reply_body = reply.body[: session.journal.kept_bytes]
+        entry.reply_body = reply.body
         session.journal.close(entry)
     return Answer(reply, session, entry, inspect)
 
@@ -73,6 +75,9 @@ def _guarded(service: Service, ask: Ask, entry: Entry, too_large: bool) -> Reply
     except Misused as misused:
         entry.verdict = "refused"
         return problem(misused)
+    except Broken as broken:
+        entry.verdict = "refused"
+        return problem(Misused("Broken scenario", str(broken)))
     except _Violated as violated:
         violations = entry.violations = violated.violations
         refused = Refused("invalid")
@@ -206,7 +211,7 @@ def _labelled(ask: Ask, entry: Entry, reply: Reply | Stream) -> Reply | Stream:
 
 
 def _ascii(text: str) -> str:
-    flat = " ".join(text.split())
+    flat = CONTROL.sub("?", " ".join(text.split()))
     return flat.encode("ascii", "backslashreplace").decode()[:MOST_HEADER]
 
 

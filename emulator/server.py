@@ -1,7 +1,8 @@
-"""uvicorn as this project runs it: quick, quiet, loopback by default, and with the connection within reach of faults."""
+"""uvicorn as this project runs it: quick, quiet, and with the connection within reach of faults."""
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from collections.abc import Callable
 from typing import Any
@@ -27,6 +28,7 @@ class Server(uvicorn.Server):
     """uvicorn's server, which can tell when it accepts calls."""
 
     _ready: Callable[[], None] = staticmethod(lambda: None)
+    loop: asyncio.AbstractEventLoop | None = None
 
     def run_with(self, ready: Callable[[], None], sockets: list[socket.socket]) -> None:
         """Run until stopped; `ready` is called once calls are accepted."""
@@ -35,6 +37,7 @@ class Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """uvicorn's own, and then the word."""
+        self.loop = asyncio.get_running_loop()
         await super().startup(sockets)
         self._ready()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from dataclasses import dataclass
 from functools import cached_property
@@ -9,9 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from emulator.backends import Backend, Behaviour, Extra, behaviour_module
-from emulator.backends.plain import plain_backend
 from emulator.contract.document import Document, Operation, open_document
 from emulator.contract.lookup import Found, Lookup
+from emulator.errors import Broken
+from emulator.plain import plain_backend
 from emulator.settings import Settings
 from emulator.streams.scenario import Scenarios
 
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from emulator.contract.events import Inspector
     from emulator.contract.judge import Judge
 
+NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 PACKAGE = Path(__file__).parent
 
 
@@ -31,7 +34,11 @@ def bundled(folder: str) -> Path:
 def spec_files(settings: Settings) -> dict[str, Path]:
     """Backend name → spec file, own specs over bundled ones."""
     folders = [bundled("specs"), *([settings.specs] if settings.specs else [])]
-    return {file.stem: file for folder in folders for file in sorted(folder.glob("*.yaml"))}
+    files = {file.stem: file for folder in folders for file in sorted(folder.glob("*.yaml"))}
+    for name, file in files.items():
+        if not NAME.fullmatch(name):
+            raise Broken(str(file), f"{name!r} is no name for a backend: expected a-z, 0-9, - and _, a letter first")
+    return files
 
 
 def scenario_folders(settings: Settings) -> list[Path]:
@@ -68,7 +75,7 @@ class Service:
     def backend(self) -> Backend:
         """Its behaviour; one that answers from schemas alone where there is no module."""
         with self._lock:
-            return behaviour_module(self.name) or plain_backend(self.name, self.document)
+            return behaviour_module(self.name, self._settings.modules) or plain_backend(self.name, self.document)
 
     @cached_property
     def lookup(self) -> Lookup[Route]:
@@ -105,10 +112,18 @@ class Service:
         """Where a call below the mount leads. Raises Undecodable."""
         return self.lookup.find(method, path)
 
+    def reopen(self) -> None:
+        """Take the spec from its file again, for calls from now on. Raises Broken, and then nothing has changed."""
+        document = open_document(self.file, own=self.document.own)
+        with self._lock:
+            for part in ("backend", "lookup", "judge", "inspector"):
+                self.__dict__.pop(part, None)
+            self.__dict__["document"] = document
+
     def warm(self) -> None:
         """Open everything that a first call would wait for."""
-        if self.lookup and self.judge and self.scenarios:
-            self.inspector if self._settings.check_replies else None
+        for part in ("lookup", "judge", "scenarios", *(["inspector"] if self._settings.check_replies else [])):
+            getattr(self, part)
 
     def _routes(self) -> list[tuple[str, str, Route]]:
         routes = []

@@ -31,8 +31,12 @@ class Limits:
     """Bytes of records and uploads a session keeps for one backend; the oldest leave first."""
     sessions: int = 1_000
     """Sessions kept; the one unused for longest leaves first."""
+    total_bytes: int = 1024 * 1024 * 1024
+    """Bytes that all sessions keep together, roughly; the session unused for longest leaves first."""
     journal_entries: int = 1_000
     """Entries a session's journal keeps."""
+    journal_bytes: int = 16 * 1024 * 1024
+    """Bytes that a session's journal keeps, roughly; the oldest entries leave first."""
     journal_body_bytes: int = 16 * 1024
     """Bytes of a body that a journal entry keeps."""
     send_seconds: float = 60.0
@@ -43,8 +47,10 @@ class Limits:
 class Settings:
     """All settings of a server.
 
-    `backends` empty means all there are. `speed` is a multiplier of stream time (2 = twice as fast, 0 = no waiting).
-    `clock` None means virtual at speed 0, else real. `keys` adds credentials: backend → key → account, where the
+    `backends` empty means all there are. `specs`, `scenarios` and `modules` are folders of one's own: `NAME.yaml`,
+    `NAME/*.yaml` and `NAME.py` there add to the bundled ones, and win over those of the same name. `speed` is a
+    multiplier of stream time (2 = twice as fast, 0 = no waiting). `clock` None means virtual at speed 0, else real.
+    `keys` adds credentials: backend → key → account, where the
     account is one the backend has (dify: an app's key there from the start). `origins` are the origins that browsers
     may call backends from, `*` is any. `check_replies` holds every reply and event against the spec and journals and
     logs each breach.
@@ -59,6 +65,7 @@ class Settings:
     clock: ClockKind | None = None
     specs: Path | None = None
     scenarios: Path | None = None
+    modules: Path | None = None
     reload: bool = False
     check_replies: bool = False
     origins: tuple[str, ...] = ("*",)

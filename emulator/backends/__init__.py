@@ -8,13 +8,17 @@ stem. Nothing lists them: `names` looks at the specs. Backends do not know each 
 from __future__ import annotations
 
 import importlib
+import importlib.util
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from emulator.call import Call, Headers, Part, Reply, Stream, Violation
 from emulator.contract.document import Document, Operation
-from emulator.errors import Refused
+from emulator.errors import Broken, Refused
 from emulator.settings import Settings
 from emulator.streams.steps import VERBS, Step
 from emulator.world.session import Session, World
@@ -135,13 +139,37 @@ HOUSE_CODES = ("unknown_path", "method_not_allowed", "too_large", "undecodable",
 is no UTF-8; violations of the contract; an error of our own."""
 
 
-def behaviour_module(name: str) -> Backend | None:
-    """The backend's behaviour, or None where there is only a spec."""
-    try:
-        module = importlib.import_module(f"emulator.backends.{name}")
-    except ModuleNotFoundError as error:
-        if error.name == f"emulator.backends.{name}":
-            return None
-        raise
-    backend: Backend = module.BACKEND
+def behaviour_module(name: str, folder: Path | None = None) -> Backend | None:
+    """The behaviour of a backend: `folder/NAME.py` if there is one, else the bundled module, else None (there is only a
+    spec). Raises Broken for a module without a BACKEND."""
+    file = folder / f"{name}.py" if folder is not None else None
+    if file is not None and file.is_file():
+        module = _module_from(name, file)
+    else:
+        qualified = f"emulator.backends.{name}"
+        try:
+            module = importlib.import_module(qualified)
+        except ModuleNotFoundError as error:
+            if error.name == qualified:
+                return None
+            raise
+    if module.__file__ is None:
+        # A folder without code, such as what an old checkout leaves behind.
+        return None
+    backend = getattr(module, "BACKEND", None)
+    if not isinstance(backend, Backend):
+        raise Broken(module.__file__, "expected a BACKEND made of emulator.backends.Backend")
     return backend
+
+
+def _module_from(name: str, file: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(f"emulator_own_backend_{name}", file)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    # Dataclasses look their module up by name.
+    sys.modules[spec.name] = module
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise Broken(str(file), f"cannot be imported: {type(error).__name__}: {error}") from error
+    return module

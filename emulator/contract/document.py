@@ -88,8 +88,8 @@ def resolve(raw: Mapping[str, Any], value: Any) -> Any:
 
 
 def open_document(file: Path, own: bool = False) -> Document:
-    """Read a spec. Raises Broken with the line of what is wrong."""
-    raw = load(file)
+    """Read a spec. One of a user's own is read with all bounds. Raises Broken with the line of what is wrong."""
+    raw = read(file).data if own else load(file)
     return _document(file, raw, own)
 
 
@@ -160,8 +160,10 @@ def problems(file: Path) -> list[Broken]:
     )
     found: list[Broken] = []
     try:
-        for error in validator(source.data).iter_errors():
-            found.append(source.broken(getattr(error, "absolute_path", ()), getattr(error, "message", str(error))))
+        found.extend(
+            source.broken(getattr(error, "absolute_path", ()), getattr(error, "message", str(error)))
+            for error in validator(source.data).iter_errors()
+        )
     except Exception as error:  # the validator itself fails on some broken documents
         found.append(source.broken((), f"cannot be validated: {error}"))
     return found
@@ -194,8 +196,8 @@ def _allow_empty(parameter: Any) -> None:
 def _open_binary(view: Mapping[str, Any], schema: Any) -> None:
     if not isinstance(schema, dict):
         return
-    for name, member in schema.get("properties", {}).items():
-        member = resolve(view, member)
+    for name, reference in schema.get("properties", {}).items():
+        member = resolve(view, reference)
         if isinstance(member, dict):
             if member.get("format") == "binary" or "contentMediaType" in member:
                 schema["properties"][name] = {}

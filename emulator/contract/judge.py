@@ -55,6 +55,15 @@ STRICT_TEXT: Mapping[str, tuple[re.Pattern[str], str]] = {
 """Schema type → what its text in a path or query must look like, and the words for it."""
 
 
+SCALARS: Mapping[str, Callable[[str], Any]] = {
+    "string": str,
+    "integer": int,
+    "number": float,
+    "boolean": lambda text: text.lower() in ("true", "1"),
+}
+"""What openapi-core's casts come to for one plain value, once its text is known to be strict."""
+
+
 @dataclass(frozen=True, slots=True)
 class Judgement:
     """What a call says, and how it breaks the contract.
@@ -153,7 +162,9 @@ class Judge:
             return case.judge(call, path_values)
         except Exception as error:
             log.exception("openapi-core could not judge %s", operation.id)
-            violation = Violation("body", "", "judge", "something that can be judged", f"{type(error).__name__}: {error}")
+            violation = Violation(
+                "body", "", "judge", "something that can be judged", f"{type(error).__name__}: {error}"
+            )
             return Judgement({}, {}, None, (), (violation,))
 
 
@@ -190,7 +201,8 @@ class _Case:
                 values[parameter.place][parameter.name] = value
             else:
                 violations.append(violation)
-        body, parts = None, ()
+        body: Any = None
+        parts: tuple[Part, ...] = ()
         if self._body is not None:
             body, parts, found = _read_body(self._body, call)
             violations += found
@@ -214,7 +226,7 @@ def _parameter(document: Document, tools: Tools, path: SchemaPath) -> _Parameter
     if place not in ("path", "query", "header") or "schema" not in path:
         return None
     with path.resolve() as resolved:
-        raw = resolved.contents
+        raw: Any = resolved.contents
     schema = document.resolve(raw["schema"])
     style, explode = get_style_and_explode(path)
     deserializer = tools.styles.create(tools.spec, path / "schema", style, explode, name=name)
@@ -243,17 +255,20 @@ def _raw(
 
 
 def _read_parameter(parameter: _Parameter, raw: str | list[str]) -> tuple[Violation | None, Any]:
-    where = _pointer((parameter.name,))
+    where, kind = _pointer((parameter.name,)), parameter.type or ""
     if isinstance(raw, list) and not parameter.array:
         if len(raw) > 1:
             return Violation(parameter.place, where, "type", "one value", f"{len(raw)} values"), None
         raw = raw[0]
-    if isinstance(raw, str) and parameter.type in STRICT_TEXT:
-        pattern, words = STRICT_TEXT[parameter.type]
+    if isinstance(raw, str) and kind in STRICT_TEXT:
+        pattern, words = STRICT_TEXT[kind]
         if not pattern.fullmatch(raw):
             return Violation(parameter.place, where, "type", words, _shown(raw)), None
     try:
-        value = parameter.deserialize({parameter.name: raw})
+        if isinstance(raw, str) and kind in SCALARS:
+            value = SCALARS[kind](raw)
+        else:
+            value = parameter.deserialize({parameter.name: raw})
         parameter.validate(value)
     except InvalidSchemaValue as error:
         return next(iter(violations_of(parameter.place, error.schema_errors, (parameter.name,)))), None
@@ -295,7 +310,19 @@ def _read_body(body: _Body, call: Call) -> tuple[Any, tuple[Part, ...], list[Vio
     media = _find_media(body.media, name)
     if media is None:
         expected = " or ".join(body.media)
-        return None, (), [Violation("body", "", "media_type", f"Content-Type {expected}", _shown(content_type) if content_type else "none")]
+        return (
+            None,
+            (),
+            [
+                Violation(
+                    "body",
+                    "",
+                    "media_type",
+                    f"Content-Type {expected}",
+                    _shown(content_type) if content_type else "none",
+                )
+            ],
+        )
     parts: tuple[Part, ...] = ()
     try:
         if media.startswith("multipart/"):
@@ -417,7 +444,7 @@ def _expected(rule: str, wanted: Any, error: ValidationError) -> str:
             words = {_branch(one) for one in wanted if isinstance(one, Mapping)} - {""}
             return " or ".join(sorted(words)) or "one of several forms"
         case _:
-            return error.message[:200]
+            return str(error.message)[:200]
 
 
 def _branch(schema: Mapping[str, Any]) -> str:

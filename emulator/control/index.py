@@ -26,9 +26,7 @@ def page(services: Mapping[str, Service], origin: str) -> str:
     for service in services.values():
         backend = service.backend
         base = f"{origin}/{service.name}{service.bases()[0]}"
-        rows = "".join(
-            f"<tr><td><code>{escape(one.value)}</code><td>{escape(one.what)}" for one in backend.credentials
-        )
+        rows = "".join(f"<tr><td><code>{escape(one.value)}</code><td>{escape(one.what)}" for one in backend.credentials)
         names = " ".join(f"<code>{escape(name)}</code>" for name in service.scenarios.names())
         spec = f"/{service.name}/openapi"
         parts.append(

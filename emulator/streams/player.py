@@ -128,6 +128,9 @@ class Player:
                     yield from self._last(self._turn.stop(self._at) if not self._ended else ())
                     return
             yield from self._last(self._turn.end(End(), self._at) if not self._ended else ())
+        except Exception:
+            self.closed = "cut"
+            raise
         finally:
             self._finish()
 
@@ -200,7 +203,8 @@ class Player:
 def at_once(player: Player) -> bool:
     """Play everything without waiting, for an answer that does not stream; True when a fault cuts it. The seconds it
     would have taken are in `player.seconds`."""
-    return any([isinstance(item, Reset) for item in player.play()])
+    found = [item for item in player.play() if isinstance(item, Reset)]
+    return bool(found)
 
 
 def _cut(step: Say) -> list[str]:

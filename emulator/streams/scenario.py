@@ -7,7 +7,6 @@ same name in `any/`. Own folders add to the bundled ones, the same name replaces
 
 from __future__ import annotations
 
-import binascii
 import re
 from base64 import b64decode
 from collections.abc import Callable, Iterable, Mapping
@@ -36,7 +35,7 @@ from emulator.streams.steps import (
 )
 
 ANY = "any"
-COMMAND = re.compile(r"\s*/scenario(?:\s+(\S+))?")
+COMMAND = re.compile(r"\s*/scenario(?:\s+(\S+)|\s*$)")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 MOST_STEPS = 10_000
 LONGEST_WAIT = 3_600.0
@@ -58,13 +57,12 @@ class Scenarios:
     """All scenarios that a backend can be asked for. Folders are listed at once, files read when first needed."""
 
     def __init__(self, backend: str, folders: Iterable[Path]) -> None:
-        self._files: dict[str, Path] = {}
-        self._read: dict[str, Scenario] = {}
-        listed = list(folders)
-        for part in (ANY, backend):
-            for folder in listed:
-                for file in sorted((folder / part).glob("*.yaml")):
-                    self._files[file.stem] = file
+        self._parts = [folder / part for part in (ANY, backend) for folder in folders]
+        self._read: dict[str, tuple[float, Scenario]] = {}
+        self._files = self._list()
+
+    def _list(self) -> dict[str, Path]:
+        return {file.stem: file for part in self._parts for file in sorted(part.glob("*.yaml"))}
 
     def names(self) -> list[str]:
         """All names, in order."""
@@ -74,14 +72,40 @@ class Scenarios:
         """The scenario with this name. Raises Misused with the names there are, Broken for a file that cannot be
         used."""
         found = self._read.get(name)
-        if found is None:
-            file = self._files.get(name)
-            if file is None:
-                near = nearest(name, self._files)
-                hint = f" Did you mean {' or '.join(near)}?" if near else ""
-                raise Misused("Unknown scenario", f"There is no scenario {name[:80]!r}.{hint}", self.names())
-            found = self._read[name] = load(file)
-        return found
+        if found is not None:
+            return found[1]
+        file = self._files.get(name)
+        if file is None:
+            near = nearest(name, self._files)
+            hint = f" Did you mean {' or '.join(near)}?" if near else ""
+            raise Misused("Unknown scenario", f"There is no scenario {name[:80]!r}.{hint}", self.names())
+        return self._load(name, file)
+
+    def _load(self, name: str, file: Path) -> Scenario:
+        at = file.stat().st_mtime
+        scenario = load(file)
+        self._read[name] = (at, scenario)
+        return scenario
+
+    def refresh(self) -> list[Broken]:
+        """Look at the folders again and read what has changed. A file that is broken now keeps its last good form;
+        returns what is wrong."""
+        broken: list[Broken] = []
+        files = self._list()
+        for name, file in files.items():
+            known = self._read.get(name)
+            if known is not None and known[1].file == str(file) and known[0] == _changed(file):
+                continue
+            try:
+                self._load(name, file)
+            except Broken as error:
+                broken.append(error)
+            except OSError:
+                continue
+        for name in [name for name in self._read if name not in files]:
+            del self._read[name]
+        self._files = files
+        return broken
 
     def all(self) -> list[Scenario]:
         """Every scenario, read."""
@@ -98,6 +122,13 @@ class Scenarios:
             ):
                 return scenario
         return None
+
+
+def _changed(file: Path) -> float:
+    try:
+        return file.stat().st_mtime
+    except OSError:
+        return 0.0
 
 
 def asked_for(text: str) -> str | None:
@@ -207,12 +238,13 @@ class _Reader:
         if isinstance(value, str) and (found := re.fullmatch(r"(\d+(?:\.\d+)?)(ms|s|m)", value.strip())):
             seconds = float(found.group(1)) * {"ms": 0.001, "s": 1.0, "m": 60.0}[found.group(2)]
         elif isinstance(value, int | float) and not isinstance(value, bool):
-            seconds = float(value)
+            seconds = value
         else:
             raise self.source.broken(pointer, f"expected a duration such as 40ms, 1.5s or 2m, got {value!r}")
+        # An integer can be too large for a float, so it is compared first.
         if not 0 <= seconds <= LONGEST_WAIT:
             raise self.source.broken(pointer, f"expected a duration from 0 to {LONGEST_WAIT:.0f}s, got {value!r}")
-        return seconds
+        return float(seconds)
 
     def whole(self, pointer: Pointer, value: Any, low: int, high: int) -> int:
         if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
@@ -254,7 +286,7 @@ def _bytes(reader: _Reader, pointer: Pointer, value: Any, step: Mapping[str, Any
         reader.only(pointer, value, ("base64",))
         try:
             return Bytes(b64decode(reader.text((*pointer, "base64"), value.get("base64")), validate=True))
-        except binascii.Error as error:
+        except ValueError as error:
             raise reader.source.broken((*pointer, "base64"), f"no base64: {error}") from error
     return Bytes(reader.text(pointer, value).encode())
 
@@ -380,6 +412,3 @@ def _test(word: str, value: Any, operand: Any) -> bool:
 
 def _kind(value: Any) -> str:
     return {type(None): "nothing", dict: "a mapping", list: "a list"}.get(type(value), repr(value))
-
-
-__all__ = ["ANY", "STEPS", "Broken", "Scenario", "Scenarios", "asked_for", "load"]

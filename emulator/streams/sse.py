@@ -5,11 +5,14 @@ Source: HTML Living Standard, "Server-sent events" (fields, line ends, comments,
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
 from emulator.call import Event
 from emulator.jsontext import compact
+
+LINE_END = re.compile("\r\n|\r|\n")
 
 
 def encode(event: Event, dumps: Callable[[Any], bytes] = compact) -> bytes:
@@ -19,7 +22,7 @@ def encode(event: Event, dumps: Callable[[Any], bytes] = compact) -> bytes:
         return event.raw
     lines: list[bytes] = []
     if event.comment is not None:
-        lines += [b": " + line.encode() if line else b":" for line in event.comment.split("\n")]
+        lines += [b": " + line.encode() if line else b":" for line in LINE_END.split(event.comment)]
     if event.event is not None:
         lines.append(b"event: " + event.event.encode())
     if event.id is not None:
@@ -27,7 +30,7 @@ def encode(event: Event, dumps: Callable[[Any], bytes] = compact) -> bytes:
     if event.retry is not None:
         lines.append(b"retry: %d" % event.retry)
     if isinstance(event.data, str):
-        lines += [b"data: " + line.encode() for line in event.data.split("\n")]
+        lines += [b"data: " + line.encode() for line in LINE_END.split(event.data)]
     elif event.data is not None:
         lines.append(b"data: " + dumps(event.data))
     lines.append(b"\n")

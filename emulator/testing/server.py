@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 from emulator.app import App, create_app
 from emulator.server import listen, make_server
@@ -33,7 +33,7 @@ class ThreadedServer:
         host, port = self._socket.getsockname()[:2]
         return f"http://{host}:{port}"
 
-    def start(self) -> ThreadedServer:
+    def start(self) -> Self:
         """Start, and return when calls are accepted."""
         self._thread.start()
         deadline = time.monotonic() + START_SECONDS
@@ -45,13 +45,17 @@ class ThreadedServer:
 
     def stop(self) -> None:
         """End it; open streams are cut."""
-        for session in self.app.sessions:
-            session.stop_all()
+        if self._server.loop is not None and self._thread.is_alive():
+            self._server.loop.call_soon_threadsafe(self._stop_streams)
         self._server.should_exit = True
         self._thread.join(START_SECONDS)
         self._socket.close()
 
-    def __enter__(self) -> ThreadedServer:
+    def _stop_streams(self) -> None:
+        for session in self.app.sessions:
+            session.stop_all()
+
+    def __enter__(self) -> Self:
         return self.start()
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:

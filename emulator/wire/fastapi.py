@@ -58,8 +58,8 @@ def _part(raw: str) -> str | int:
 
 def _at(value: Any, parts: list[str | int]) -> Any:
     for part in parts:
-        if isinstance(value, Mapping) and part in value:
-            value = value[part]
+        if isinstance(value, Mapping):
+            value = value.get(part)
         elif isinstance(value, list) and isinstance(part, int) and part < len(value):
             value = value[part]
         else:
@@ -82,7 +82,10 @@ def _words(violation: Violation) -> tuple[str, str]:
         case "maxLength":
             return "string_too_long", f"String should have {expected}"
         case "minimum":
-            return "greater_than_equal", f"Input should be greater than or equal to {expected.removeprefix('at least ')}"
+            return (
+                "greater_than_equal",
+                f"Input should be greater than or equal to {expected.removeprefix('at least ')}",
+            )
         case "maximum":
             return "less_than_equal", f"Input should be less than or equal to {expected.removeprefix('at most ')}"
         case "enum" | "const":

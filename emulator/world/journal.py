@@ -8,13 +8,17 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from emulator.call import Call, Closed, Headers, Violation
+from emulator.settings import Limits
 
 MOST_FRAMES = 2_000
 """Frames that one entry keeps; the count of all is in `frame_count`."""
+
+FRAME_BYTES = 500
+"""Roughly what one kept frame takes."""
 
 SECRET_HEADERS = frozenset({"authorization", "cookie", "set-cookie", "proxy-authorization"})
 
@@ -44,6 +48,7 @@ class Entry:
     frame_count: int = 0
     closed: Closed | None = None
     duration_ms: float | None = None
+    weight: int = 0
 
     def add_frame(self, at_ms: float, size: int, event: Any) -> None:
         """Note a frame that was sent: when (milliseconds since the stream began), how many bytes, which event."""
@@ -80,32 +85,43 @@ class Entry:
 
 
 class Journal:
-    """The last entries of one session. `dropped` counts those that had to leave."""
+    """The last entries of one session, bounded by number and by bytes. `dropped` counts those that had to leave."""
 
-    __slots__ = ("_listeners", "_next", "dropped", "entries", "kept_bytes")
+    __slots__ = ("_limits", "_listeners", "_next", "bytes", "dropped", "entries")
 
-    def __init__(self, most: int, kept_bytes: int) -> None:
-        self.entries: deque[Entry] = deque(maxlen=most)
-        self.kept_bytes = kept_bytes
+    def __init__(self, limits: Limits) -> None:
+        self.entries: deque[Entry] = deque()
+        self.bytes = 0
         self.dropped = 0
+        self._limits = limits
         self._next = 1
         self._listeners: list[Callable[[Entry], None]] = []
 
     def open(self, at: float, session: str, backend: str, call: Call) -> Entry:
         """Begin the entry of a call."""
-        if len(call.body) > self.kept_bytes:
-            call = _cut(call, self.kept_bytes)
-        entry = Entry(self._next, at, session, backend, call, self.kept_bytes)
+        kept = self._limits.journal_body_bytes
+        if len(call.body) > kept:
+            call = replace(call, body=call.body[:kept])
+        entry = Entry(self._next, at, session, backend, call, kept)
         self._next += 1
-        if len(self.entries) == self.entries.maxlen:
-            self.dropped += 1
         self.entries.append(entry)
+        if len(self.entries) > self._limits.journal_entries:
+            self._drop()
         return entry
 
     def close(self, entry: Entry) -> None:
-        """The call is over: tell whoever listens."""
+        """The call is over: weigh its entry, and tell whoever listens."""
+        entry.reply_body = entry.reply_body[: entry.kept_bytes]
+        entry.weight = 1_000 + len(entry.call.body) + len(entry.reply_body) + FRAME_BYTES * len(entry.frames)
+        self.bytes += entry.weight
+        while self.bytes > self._limits.journal_bytes and len(self.entries) > 1:
+            self._drop()
         for listener in self._listeners:
             listener(entry)
+
+    def _drop(self) -> None:
+        self.bytes -= self.entries.popleft().weight
+        self.dropped += 1
 
     def subscribe(self, listener: Callable[[Entry], None]) -> Callable[[], None]:
         """Call `listener` with each entry that closes, until the returned function is called."""
@@ -116,12 +132,6 @@ class Journal:
                 self._listeners.remove(listener)
 
         return unsubscribe
-
-
-def _cut(call: Call, most: int) -> Call:
-    return Call(
-        call.method, call.path, call.query, call.headers, call.body[:most], call.session, call.origin, call.mount
-    )
 
 
 def _shown_headers(headers: Mapping[str, str]) -> dict[str, str]:

@@ -154,9 +154,7 @@ def _palette(digest: bytes) -> bytes:
     start = colorsys.hsv_to_rgb(hue, 0.25 + digest[2] / 1024, 0.95)
     end = colorsys.hsv_to_rgb((hue + 0.1 + digest[3] / 1280) % 1.0, 0.75, 0.45 + digest[4] / 1024)
     return bytes(
-        int(255 * (a * (3 - shade) + b * shade) / 3)
-        for shade in range(4)
-        for a, b in zip(start, end, strict=True)
+        int(255 * (a * (3 - shade) + b * shade) / 3) for shade in range(4) for a, b in zip(start, end, strict=True)
     )
 
 

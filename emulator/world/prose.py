@@ -220,9 +220,7 @@ def _continues(cluster: str, character: str) -> bool:
     # Jamo go on to the end of their syllable: vowels and finals never begin one.
     if "\u1100" <= last <= "\u115f":
         return "\u1100" <= character <= "\u11a7" or "\uac00" <= character <= "\ud7a3"
-    return (
-        "\u1160" <= last <= "\u11ff" or "\uac00" <= last <= "\ud7a3"
-    ) and "\u1160" <= character <= "\u11ff"
+    return ("\u1160" <= last <= "\u11ff" or "\uac00" <= last <= "\ud7a3") and "\u1160" <= character <= "\u11ff"
 
 
 @lru_cache(maxsize=4096)
@@ -817,9 +815,7 @@ _AREAS: Mapping[Language, tuple[_Area, ...]] = {
             items=("开火前备好所有食材", "先做最费时间的一道", "少量多次地调味", "出锅后静置五分钟"),
         ),
         _Area(
-            signs=_each(
-                "代码 程序 编程 函数 报错 列表 循环 文件 数据库 查询 索引 测试 脚本 接口 变量 json csv sql"
-            ),
+            signs=_each("代码 程序 编程 函数 报错 列表 循环 文件 数据库 查询 索引 测试 脚本 接口 变量 json csv sql"),
             questions=(
                 "怎么去掉列表里的重复元素，同时保持原来的顺序？",
                 "读取很大的 CSV 文件时，怎样才不会占满内存？",

@@ -22,6 +22,8 @@ from emulator.world.store import Store
 
 SESSION_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 DEFAULT = "default"
+WEIGH_EVERY = 32
+"""Calls between two looks at how much all sessions keep."""
 
 
 @dataclass(slots=True)
@@ -51,7 +53,7 @@ class Session:
         self.speed = settings.speed
         self.profile: Profile = settings.profile
         self.clock = Clock(settings.clock_kind())
-        self.journal = Journal(settings.limits.journal_entries, settings.limits.journal_body_bytes)
+        self.journal = Journal(settings.limits)
         self._worlds: dict[str, World] = {}
 
     def world(self, backend: str, populate: Callable[[World], None]) -> World:
@@ -64,6 +66,11 @@ class Session:
             self._worlds[backend] = world
         return world
 
+    @property
+    def bytes(self) -> int:
+        """Roughly what it keeps."""
+        return self.journal.bytes + sum(world.store.bytes for world in self._worlds.values())
+
     def stop_all(self) -> None:
         """End every stream under way: the session is going."""
         for world in self._worlds.values():
@@ -74,15 +81,19 @@ class Session:
 class Sessions:
     """The sessions of a server by name. `evicted` counts those that had to leave."""
 
-    __slots__ = ("_sessions", "_settings", "evicted")
+    __slots__ = ("_calls", "_sessions", "_settings", "evicted")
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._sessions: OrderedDict[str, Session] = OrderedDict()
+        self._calls = 0
         self.evicted = 0
 
     def get(self, name: str) -> Session:
         """The session with this name, made at first use. Raises Misused for a name that is no session name."""
+        self._calls += 1
+        if self._calls % WEIGH_EVERY == 0:
+            self._weigh()
         session = self._sessions.get(name)
         if session is not None:
             self._sessions.move_to_end(name)
@@ -90,10 +101,19 @@ class Sessions:
         check_name(name)
         session = self._sessions[name] = Session(name, self._settings)
         if len(self._sessions) > self._settings.limits.sessions:
-            _, oldest = self._sessions.popitem(last=False)
-            oldest.stop_all()
-            self.evicted += 1
+            self._evict()
         return session
+
+    def _weigh(self) -> None:
+        total = sum(session.bytes for session in self._sessions.values())
+        while total > self._settings.limits.total_bytes and len(self._sessions) > 1:
+            total -= self._evict().bytes
+
+    def _evict(self) -> Session:
+        _, oldest = self._sessions.popitem(last=False)
+        oldest.stop_all()
+        self.evicted += 1
+        return oldest
 
     def reset(self, name: str) -> None:
         """Back to the seeded state: the session is forgotten, its streams end, and its next use makes it anew."""

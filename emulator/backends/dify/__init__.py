@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from emulator.backends import Backend, Cors, Credential, Extra
 from emulator.backends.dify import (
-    annotations,
     application,
     audio,
     chat,
@@ -12,6 +11,7 @@ from emulator.backends.dify import (
     files,
     messages,
     people,
+    prepared,
 )
 from emulator.backends.dify.apps import APPS, authenticate
 from emulator.backends.dify.differences import DIFFERENCES
@@ -42,12 +42,12 @@ BACKEND = Backend(
         "getChatAppParameters": application.parameters,
         "getChatAppMeta": application.meta,
         "getChatWebAppSettings": application.site,
-        "createAnnotation": annotations.create,
-        "getAnnotationList": annotations.list_annotations,
-        "updateAnnotation": annotations.update,
-        "deleteAnnotation": annotations.delete,
-        "initialAnnotationReplySettings": annotations.switch,
-        "getInitialAnnotationReplySettingsStatus": annotations.status,
+        "createAnnotation": prepared.create,
+        "getAnnotationList": prepared.list_annotations,
+        "updateAnnotation": prepared.update,
+        "deleteAnnotation": prepared.delete,
+        "initialAnnotationReplySettings": prepared.switch,
+        "getInitialAnnotationReplySettingsStatus": prepared.status,
     },
     extras=(
         Extra("GET", "/v1/", "Welcome, needs no key", application.welcome),

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from emulator.backends import Ask
-from emulator.backends.dify.annotations import threshold
 from emulator.backends.dify.apps import App
+from emulator.backends.dify.prepared import threshold
 from emulator.backends.dify.wire import reply_json
 from emulator.call import Reply
 

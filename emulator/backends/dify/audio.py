@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from hashlib import blake2b
+
 from emulator.backends import Ask
 from emulator.backends.dify.apps import App
 from emulator.backends.dify.files import MB, UUID, extension_of, file_part, user_field
@@ -12,7 +14,6 @@ from emulator.call import Reply
 from emulator.errors import Refused
 from emulator.world import prose
 from emulator.world.media import speech_mp3
-from emulator.world.seed import Seed
 
 LARGEST_MB = 30
 OBSERVED_TYPES = frozenset({"mp3", "m4a", "wav", "amr", "mpga"})
@@ -37,7 +38,7 @@ def to_text(ask: Ask) -> Reply:
         raise Refused("audio_too_large", f"Audio size larger than {LARGEST_MB} mb" if observed else None)
     end_user(ask, user_field(ask))
     language = "zh" if extension_of(part.filename or "") == "amr" else "en"
-    rng = ask.world.seed.rng("transcript", Seed(0, "").fixed("audio", part.data.hex()).hex())
+    rng = ask.world.seed.rng("transcript", blake2b(part.data, digest_size=16).hexdigest())
     return reply_json({"text": prose.transcript(rng, language)})
 
 

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from emulator.backends import Ask
-from emulator.backends.dify import annotations
+from emulator.backends.dify import prepared
 from emulator.backends.dify.apps import App
 from emulator.backends.dify.conversations import find_conversation
 from emulator.backends.dify.files import attach
@@ -82,11 +82,16 @@ def send_message(ask: Ask) -> Reply | Stream:
     agent = app.mode == "agent-chat" or any(isinstance(step, ToolCall | ToolResult) for step in steps)
     task_id = world.seed.uuid("task")
     turn = DifyTurn(ask, conversation, message, task_id, agent)
-    player = Player(steps, turn, world.clock, KEEP_ALIVE, lambda: world.running.pop(task_id, None))
+    player = Player(steps, turn, world.clock, KEEP_ALIVE, lambda: forget(world, task_id))
     if not streaming:
         return _blocking(ask, turn, player)
     world.running[task_id] = ((app.key, user.id), player)
     return Stream(200, EVENTS, player, encode)
+
+
+def forget(world: World, task_id: str) -> None:
+    """The task is over."""
+    world.running.pop(task_id, None)
 
 
 def _blocking(ask: Ask, turn: DifyTurn, player: Player) -> Reply:
@@ -138,9 +143,7 @@ def start_conversation(
     )
     for kind in app.variables:
         data.variables.put(
-            Variable(
-                world.seed.uuid("variable"), id, kind.name, kind.type, kind.value, kind.description, now, now
-            )
+            Variable(world.seed.uuid("variable"), id, kind.name, kind.type, kind.value, kind.description, now, now)
         )
     return conversation
 
@@ -184,7 +187,7 @@ def tool_round(query: str, rng: random.Random) -> Sequence[Step]:
 def annotation_hit(ask: Ask, app: App, query: str) -> Annotation | None:
     """The annotation that answers the query: the most similar question, if annotation reply is on and it is similar
     enough."""
-    threshold = annotations.threshold(ask, app)
+    threshold = prepared.threshold(ask, app)
     if threshold is None:
         return None
     wanted = query.casefold().strip()

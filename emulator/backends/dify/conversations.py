@@ -145,7 +145,8 @@ def rename(ask: Ask) -> Reply:
     else:
         if not isinstance(name, str) or not name.strip():
             raise Refused(
-                "invalid_param", "1 validation error for renameConversation\nname is required when auto_generate is false"
+                "invalid_param",
+                "1 validation error for renameConversation\nname is required when auto_generate is false",
             )
         conversation = find_conversation(ask, user, ask.path["conversation_id"])
         renamed = replace(conversation, name=name, title=None, updated_at=ask.world.clock.now())
@@ -155,7 +156,9 @@ def rename(ask: Ask) -> Reply:
 def delete(ask: Ask) -> Reply:
     """`deleteConversation`: it is gone, with everything in it."""
     body = ask.body or {}
-    if ask.observed("delete_needs_body") and not ask.call.headers.get("content-type", "").startswith("application/json"):
+    if ask.observed("delete_needs_body") and not ask.call.headers.get("content-type", "").startswith(
+        "application/json"
+    ):
         raise Refused("unsupported_media_type")
     user = end_user(ask, body.get("user"))
     conversation = find_conversation(ask, user, ask.path["conversation_id"])
@@ -180,9 +183,8 @@ def list_variables(ask: Ask) -> Reply:
     user = end_user(ask, ask.query.get("user"))
     limit = ask.query["limit"]
     name = ask.query.get("variable_name")
-    if name is not None:
-        if not VARIABLE_NAME.fullmatch(name) or any(banned in name for banned in BANNED_IN_NAMES):
-            raise Refused("invalid_param", "variable_name\n  expected 1 to 255 letters, digits, '-', '_' or '.'")
+    if name is not None and not _is_variable_name(name):
+        raise Refused("invalid_param", "variable_name\n  expected 1 to 255 letters, digits, '-', '_' or '.'")
     conversation = find_conversation(ask, user, ask.path["conversation_id"])
     found = data_of(ask.world).variables.where("conversation", conversation.id)
     last_id = (ask.query.get("last_id") or "").strip().lower()
@@ -195,6 +197,10 @@ def list_variables(ask: Ask) -> Reply:
         found = [one for one in found if name.lower() in one.name.lower()]
     page = [shown_variable(one) for one in found[:limit]]
     return reply_json({"limit": limit, "has_more": len(found) > limit, "data": page})
+
+
+def _is_variable_name(name: str) -> bool:
+    return VARIABLE_NAME.fullmatch(name) is not None and not any(banned in name for banned in BANNED_IN_NAMES)
 
 
 def shown_variable(variable: Variable) -> dict[str, Any]:
@@ -260,4 +266,3 @@ def update_variable(ask: Ask) -> Reply:
         raise Refused("bad_request", text)
     changed = data.variables.put(replace(variable, value=value, updated_at=ask.world.clock.now()))
     return reply_json(shown_variable(changed))
-

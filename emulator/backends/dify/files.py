@@ -144,7 +144,9 @@ def file_reply(name: str, mime_type: str, data: bytes, attachment: bool) -> Repl
         headers.append(("Accept-Ranges", "bytes"))
     if attachment or html:
         sent_type = "application/octet-stream"
-        headers.append(("Content-Disposition", f"attachment; filename*=UTF-8''{quote(name, safe='', errors='replace')}"))
+        headers.append(
+            ("Content-Disposition", f"attachment; filename*=UTF-8''{quote(name, safe='', errors='replace')}")
+        )
     if html:
         headers.append(("X-Content-Type-Options", "nosniff"))
     return Reply(200, (("Content-Type", sent_type), *headers), data)

@@ -100,12 +100,10 @@ def _example_conversation(
     data = data_of(world)
     conversation_id, message_id = ids
     inputs = {"city": "San Francisco"}
-    data.conversations.put(
-        Conversation(conversation_id, user.app_id, user.id, query, inputs, app.opening, at, at + 60)
-    )
+    data.conversations.put(Conversation(conversation_id, user.app_id, user.id, query, inputs, app.opening, at, at + 60))
     if message_id is None:
         return
-    files = ()
+    files: tuple[MessageFile, ...] = ()
     if upload_id is not None:
         files = (_picture(world, app, user, message_id, upload_id, query, at),)
     data.messages.put(
@@ -229,7 +227,9 @@ def _rate(world: World, message: Message, at: float, rng: random.Random) -> None
     like = rng.random() < 0.7
     by_admin = rng.random() < 0.25
     chinese = prose.language_of(message.query) == "zh"
-    liked, disliked = ("很有帮助，谢谢。", "不够具体。") if chinese else ("That helped, thank you.", "Too vague for me.")
+    liked, disliked = (
+        ("很有帮助，谢谢。", "不够具体。") if chinese else ("That helped, thank you.", "Too vague for me.")
+    )
     data_of(world).feedback.put(
         Feedback(
             id=world.seed.uuid("feedback"),

@@ -6,7 +6,7 @@ Sources: FACTS.md 002 §2 "Streaming: framing" (members and their order) and "St
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any
@@ -42,6 +42,7 @@ ZERO_USAGE: Mapping[str, Any] = {
     "time_to_first_token": None,
     "time_to_generate": None,
 }
+MAKERS: Mapping[str, Callable[[str], bytes]] = {"image": picture_png, "audio": speech_mp3, "document": str.encode}
 FILE_KINDS: Mapping[str, tuple[str, str]] = {
     "image": ("png", "image/png"),
     "audio": ("mp3", "audio/mpeg"),
@@ -144,7 +145,7 @@ class DifyTurn:
         world = self._ask.world
         extension, mime_type = FILE_KINDS[step.type]
         text = step.text or step.name or self._answer or self.message.query
-        content = {"image": picture_png, "audio": speech_mp3}.get(step.type, str.encode)(text)
+        content = MAKERS[step.type](text)
         id = world.seed.uuid("tool-file")
         name = step.name or f"{id}.{extension}"
         self._data.tool_files.put(ToolFile(id, name, mime_type, content))

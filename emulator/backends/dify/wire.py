@@ -54,13 +54,17 @@ ERRORS: dict[str, tuple[int, str]] = {
     "conversation_completed": (400, "The conversation has ended. Please start a new conversation."),
     "provider_not_initialize": (
         400,
-        "No valid model provider credentials found. Please go to Settings -> Model Provider to complete your provider "
-        "credentials.",
+        (
+            "No valid model provider credentials found. Please go to Settings -> Model Provider to complete your "
+            "provider credentials."
+        ),
     ),
     "provider_quota_exceeded": (
         400,
-        "Your quota for Dify Hosted OpenAI has been exhausted. Please go to Settings -> Model Provider to complete "
-        "your own provider credentials.",
+        (
+            "Your quota for Dify Hosted OpenAI has been exhausted. Please go to Settings -> Model Provider to "
+            "complete your own provider credentials."
+        ),
     ),
     "model_currently_not_support": (400, "Dify Hosted OpenAI trial currently not support the GPT-4 model."),
     "completion_request_error": (400, "Completion request failed."),
@@ -264,4 +268,6 @@ def _hint(ask: Ask) -> str:
     close = difflib.get_close_matches(ask.call.path, list(rules))
     if not close:
         return ""
-    return f" You have requested this URI [{ask.call.path}] but did you mean {' or '.join(rules[one] for one in close)} ?"
+    return (
+        f" You have requested this URI [{ask.call.path}] but did you mean {' or '.join(rules[one] for one in close)} ?"
+    )

@@ -109,8 +109,6 @@ def status(ask: Ask) -> Reply:
 def threshold(ask: Ask, app: App) -> float | None:
     """How similar a query must be to an annotation's question; None while annotation reply is off."""
     now = ask.world.clock.now()
-    done = [
-        job for job in data_of(ask.world).jobs.where("app", app.id_in(ask)) if now >= job.created_at + JOB_SECONDS
-    ]
+    done = [job for job in data_of(ask.world).jobs.where("app", app.id_in(ask)) if now >= job.created_at + JOB_SECONDS]
     last = done[-1] if done else None
     return last.threshold if last is not None and last.action == "enable" and last.threshold <= 1 else None

@@ -64,9 +64,7 @@ def test_language(text: str, language: str) -> None:
     assert language_of(text) == language
 
 
-@pytest.mark.parametrize(
-    "text", ["hi", "Hello!", "HEY", " hello \n", "Good morning.", "hi there :)", "How are you?"]
-)
+@pytest.mark.parametrize("text", ["hi", "Hello!", "HEY", " hello \n", "Good morning.", "hi there :)", "How are you?"])
 def test_an_english_greeting_gets_a_greeting(text: str) -> None:
     answer = answer_to(text, random.Random(1), sentences=5)
     assert answer.startswith(("Hello", "Hi")) and len(answer) < 100
@@ -79,9 +77,7 @@ def test_a_chinese_greeting_gets_a_greeting(text: str) -> None:
     assert title_of(text, random.Random(1)) in {"问候", "打个招呼", "初次问好"}
 
 
-@pytest.mark.parametrize(
-    "text", ["Hi, how do I bake bread?", "你好，怎么烤面包？", "hithere", "Say hello to Kyoto"]
-)
+@pytest.mark.parametrize("text", ["Hi, how do I bake bread?", "你好，怎么烤面包？", "hithere", "Say hello to Kyoto"])
 def test_a_greeting_before_a_question_is_a_question(text: str) -> None:
     assert '"' in answer_to(text, random.Random(1)) or "“" in answer_to(text, random.Random(1))
 
@@ -105,9 +101,7 @@ def test_an_answer_names_the_topic(asked: str, topic: str) -> None:
         assert topic in answer_to(asked, random.Random(seed))
 
 
-@pytest.mark.parametrize(
-    "asked", ["", "?", "🙂🙂", "\ud800", "\0\0", "who are you?", "你是谁", "介绍一下你自己"]
-)
+@pytest.mark.parametrize("asked", ["", "?", "🙂🙂", "\ud800", "\0\0", "who are you?", "你是谁", "介绍一下你自己"])
 def test_an_answer_without_a_topic_quotes_nothing(asked: str) -> None:
     for seed in range(20):
         answer = answer_to(asked, random.Random(seed))
@@ -229,9 +223,7 @@ def test_the_bank_is_rich_and_in_its_language(say: object, language: str) -> Non
             assert text[-1] in "?？"
 
 
-@pytest.mark.parametrize(
-    ("tag", "chinese"), [("zh-Hans", True), ("ZH_cn", True), ("en-GB", False), ("", False)]
-)
+@pytest.mark.parametrize(("tag", "chinese"), [("zh-Hans", True), ("ZH_cn", True), ("en-GB", False), ("", False)])
 def test_language_tags(tag: str, chinese: bool) -> None:
     assert has_han(question(random.Random(1), tag)) is chinese
 

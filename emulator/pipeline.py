@@ -16,7 +16,7 @@ from emulator.backends import Ask
 from emulator.call import Call, Event, Reply, Stream, Violation
 from emulator.contract.document import EVENT_STREAM
 from emulator.contract.lookup import Undecodable
-from emulator.contract.synthesis import body_for
+from emulator.contract.synthesis import body_for, headers_for
 from emulator.errors import Broken, Misused, Refused
 from emulator.jsontext import compact
 from emulator.prefer import Preference, read_prefer
@@ -152,7 +152,7 @@ def _allow(methods: tuple[str, ...]) -> str:
 def _options(service: Service, call: Call) -> Reply:
     found = service.find("OPTIONS", call.path)
     assert found is not None
-    return Reply(200, (("Allow", _allow(found.methods)),))
+    return Reply(200, (("Allow", _allow(found.methods)), *service.backend.headers))
 
 
 def _choose(service: Service, ask: Ask, entry: Entry, named: Scenario | None) -> Scenario | None:
@@ -183,19 +183,20 @@ def _documented(service: Service, ask: Ask, preference: Preference) -> Reply:
     """A documented reply, from its example or its schema."""
     assert ask.operation is not None
     status = preference.status
+    rng = ask.world.seed.rng("documented", f"{ask.operation.id} {status}")
+    headers = (*ask.backend.headers, *headers_for(service.document, ask.operation, status, rng, ask.backend.headers))
     if preference.example is not None:
         media_type, value = service.document.examples(ask.operation, status)[preference.example]
     else:
-        rng = ask.world.seed.rng("documented", f"{ask.operation.id} {status}")
         found, value = body_for(service.document, ask.operation, status, rng)
         if found is None:
-            return Reply(int(status), ask.backend.headers)
+            return Reply(int(status), headers)
         media_type = found
     if media_type == EVENT_STREAM and isinstance(value, list):
         body = b"".join(encode(Event(**frame)) for frame in value)
     else:
         body = value.encode() if isinstance(value, str) and "json" not in media_type else compact(value)
-    return Reply(int(status), (("Content-Type", media_type), *ask.backend.headers), body)
+    return Reply(int(status), (("Content-Type", media_type), *headers), body)
 
 
 def _labelled(ask: Ask, entry: Entry, reply: Reply | Stream) -> Reply | Stream:

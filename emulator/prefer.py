@@ -25,7 +25,8 @@ class Preference:
 def read_prefer(header: str, operation: Operation, document: Document) -> Preference | None:
     """What a Prefer header wants of an operation; None when it wants nothing of ours. Raises Misused for a status or
     example that is not documented, and for a malformed value."""
-    if "code" not in header and "example" not in header:
+    lower = header.lower()
+    if "code" not in lower and "example" not in lower:
         return None
     wanted: dict[str, str] = {}
     for item in header.replace(";", ",").split(","):

@@ -9,10 +9,12 @@ import random
 from collections.abc import Mapping
 from typing import Any
 
+from emulator.call import Headers
 from emulator.contract.document import Document, Operation
 from emulator.world.seed import as_uuid
 
 DEPTH = 12
+OF_THE_EDGE = ("content-length", "content-type")
 
 
 def body_for(document: Document, operation: Operation, status: str, rng: random.Random) -> tuple[str | None, Any]:
@@ -27,6 +29,20 @@ def body_for(document: Document, operation: Operation, status: str, rng: random.
     for media_type, media in content.items():
         return media_type, value_for(document, media.get("schema", {}), rng)
     return None, None
+
+
+def headers_for(
+    document: Document, operation: Operation, status: str, rng: random.Random, known: Headers
+) -> list[tuple[str, str]]:
+    """The headers that a reply with this status must have, beside the `known` ones and those that the edge adds."""
+    there = {name.lower() for name, _ in known} | set(OF_THE_EDGE)
+    found: list[tuple[str, str]] = []
+    for name, raw in (operation.responses[status].get("headers") or {}).items():
+        header = document.resolve(raw)
+        if header.get("required") and name.lower() not in there:
+            value = header["example"] if "example" in header else value_for(document, header.get("schema", {}), rng)
+            found.append((name, str(value)))
+    return found
 
 
 def value_for(document: Document, schema: Any, rng: random.Random, depth: int = 0) -> Any:

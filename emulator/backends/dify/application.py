@@ -7,6 +7,7 @@ from emulator.backends.dify.apps import App
 from emulator.backends.dify.prepared import threshold
 from emulator.backends.dify.wire import reply_json
 from emulator.call import Reply
+from emulator.errors import Refused
 
 
 def welcome(ask: Ask) -> Reply:
@@ -72,6 +73,8 @@ def meta(ask: Ask) -> Reply:
 def site(ask: Ask) -> Reply:
     """`getChatWebAppSettings`."""
     app: App = ask.caller
+    if not app.site:
+        raise Refused("forbidden")
     return reply_json(
         {
             "title": app.name,

@@ -71,6 +71,7 @@ class App:
     images: int = 3
     icons: Mapping[str, Any] = field(default_factory=dict)
     variables: tuple[VariableKind, ...] = ()
+    site: bool = True
     emoji: str = "🤖"
     colour: str = "#4A90D9"
 

@@ -21,7 +21,15 @@ from emulator.backends.dify.messages import find_message
 from emulator.backends.dify.people import end_user
 from emulator.backends.dify.records import Annotation, Conversation, EndUser, Message, Use, Variable, data_of
 from emulator.backends.dify.turn import DifyTurn
-from emulator.backends.dify.wire import BLOCKING, EVENTS, encode, error_reply, reply_json
+from emulator.backends.dify.wire import (
+    BLOCKING,
+    EVENTS,
+    NO_BLOCKING,
+    encode,
+    error_reply,
+    refuses_blocking,
+    reply_json,
+)
 from emulator.call import Reply, Stream
 from emulator.errors import Refused
 from emulator.jsontext import compact_ascii
@@ -45,8 +53,8 @@ def send_message(ask: Ask) -> Reply | Stream:
     body = ask.body
     user = end_user(ask, body["user"])
     streaming = body.get("response_mode") == "streaming"
-    if app.mode == "agent-chat" and not streaming:
-        raise Refused("invalid_param", "Agent Chat App does not support blocking mode")
+    if refuses_blocking(ask):
+        raise Refused("invalid_param", NO_BLOCKING)
     query = body["query"].replace("\x00", "")
     conversation_id = (body.get("conversation_id") or "").strip()
     conversation = find_conversation(ask, user, conversation_id) if conversation_id else None

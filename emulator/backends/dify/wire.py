@@ -95,6 +95,7 @@ MISSING: dict[str, str] = {
 }
 """What the 404 for a malformed id in the path says, where it is not about a conversation."""
 
+NO_BLOCKING = "Agent Chat App does not support blocking mode"
 NEEDS_USER = frozenset(
     {"sendChatMessage", "stopChatMessageGeneration", "getSuggestedQuestions", "postChatMessageFeedback"}
 )
@@ -106,6 +107,11 @@ SENTENCES: dict[tuple[str, str], str] = {
     ("/files", "maxItems"): "Number of files exceeds the maximum limit 10",
 }
 """Pointer and broken rule → the sentence that Dify has for it."""
+ONE_NEEDED: dict[str, tuple[tuple[str, ...], str]] = {
+    "renameConversation": (("auto_generate", "name"), "name is required when auto_generate is false"),
+    "textToAudioChat": (("message_id", "text"), "Text is required"),
+}
+"""Operation → members of its body of which one must say something, and the sentence where none does."""
 ID_NAMES = re.compile(r"/\w+_id")
 
 
@@ -148,6 +154,8 @@ def error_reply(ask: Ask, error: Refused) -> Reply:
     message = text if error.message is None else error.message
     if code == "internal_server_error" and error.message is None and ask.observed("internal_error_text"):
         message = WERKZEUG_500
+    elif code == "forbidden" and error.message is None and ask.observed("site_missing_text"):
+        message = WERKZEUG_403
     elif code == "file_too_large" and ask.observed("too_large_text"):
         message += " {message}"
     elif code == "too_many_requests" and ask.observed("too_many_requests"):
@@ -184,6 +192,8 @@ def _invalid(ask: Ask, violations: tuple[Violation, ...]) -> Reply:
     for one in violations:
         if one.place == "path" and ID_NAMES.fullmatch(one.pointer):
             return _missing(ask, operation, one.pointer)
+        if (one.pointer, one.rule) == ("/query", "minLength") and len(violations) == 1 and refuses_blocking(ask):
+            return error_reply(ask, Refused("invalid_param", NO_BLOCKING))
         if one.pointer == "/action" and ask.observed("annotation_action"):
             return error_reply(ask, Refused("internal_server_error"))
         if one.pointer == "/file":
@@ -192,7 +202,19 @@ def _invalid(ask: Ask, violations: tuple[Violation, ...]) -> Reply:
                 return error_reply(ask, Refused(code))
         if (one.pointer, one.rule) in SENTENCES:
             return error_reply(ask, Refused("invalid_param", SENTENCES[one.pointer, one.rule]))
+    members, sentence = ONE_NEEDED.get(operation, ((), ""))
+    if members and all(_says_nothing(ask.body.get(member)) for member in members):
+        return error_reply(ask, Refused("invalid_param", sentence))
     return error_reply(ask, Refused("invalid_param", _sentence(operation, violations)))
+
+
+def _says_nothing(value: Any) -> bool:
+    return not value or (isinstance(value, str) and not value.strip())
+
+
+def refuses_blocking(ask: Ask) -> bool:
+    """Whether the app is an agent that is asked for an answer in one piece."""
+    return bool(ask.caller.mode == "agent-chat" and ask.body.get("response_mode") != "streaming")
 
 
 def _no_part(ask: Ask, operation: str) -> str | None:

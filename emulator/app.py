@@ -43,6 +43,11 @@ class App:
         for service in self.services.values():
             service.warm()
 
+    def stop_streams(self) -> None:
+        """End every stream under way. Call it on the loop."""
+        for session in self.sessions:
+            session.stop_all()
+
     def _routes(self) -> list[BaseRoute]:
         mounted: list[BaseRoute] = []
         for name, service in self.services.items():

@@ -99,6 +99,9 @@ class BackendRoute(BaseRoute):
             body, too_large = b"", True
         except Gone:
             return
+        except TimeoutError:
+            await let_go(send)
+            return
         name = scope.get("emulator.session", headers.get(SESSION_HEADER, DEFAULT))
         prefix = f"{SESSION_PREFIX}{name}" if "emulator.session" in scope else ""
         call = Call(
@@ -154,7 +157,8 @@ def _origin(scope: Scope, headers: MutableMapping[str, str]) -> str:
 
 
 async def read_body(receive: Receive, headers: MutableMapping[str, str], settings: Settings) -> bytes:
-    """The whole body. Raises TooLarge beyond the limit (by Content-Length already), Gone when the client leaves."""
+    """The whole body. Raises TooLarge beyond the limit (by Content-Length already), Gone when the client leaves,
+    TimeoutError when it stalls."""
     multipart = headers.get("content-type", "").lower().startswith("multipart/")
     most = settings.limits.body_bytes if multipart else settings.limits.text_body_bytes
     length = headers.get("content-length", "0")
@@ -183,6 +187,13 @@ async def _or_gone(receive: Receive) -> Message:
     if message["type"] == "http.disconnect":
         raise Gone
     return message
+
+
+async def let_go(send: Send) -> None:
+    """Answer a client that stalls in the middle of its request, and close."""
+    headers = _raw((("Connection", "close"), ("Content-Length", "0")))
+    await send({"type": "http.response.start", "status": 408, "headers": headers})
+    await send({"type": "http.response.body", "body": b""})
 
 
 def _raw(headers: Headers) -> list[tuple[bytes, bytes]]:
@@ -286,12 +297,12 @@ class Sending:
                 await self._put({"type": "http.response.body", "body": b"", "more_body": False})
         except TimeoutError:
             log.warning("a client did not read its stream for %s s", self._settings.limits.send_seconds)
-            self._abort()
+            await self._abort()
         except OSError:
             self._left = True
         except Exception:
             log.exception("a stream of %s broke", self._answered.entry.operation if self._answered.entry else "nothing")
-            self._abort()
+            await self._abort()
         finally:
             watcher.cancel()
             performance.leave()
@@ -350,10 +361,12 @@ class Sending:
         self._left = True
         self._wake()
 
-    def _abort(self) -> None:
+    async def _abort(self) -> None:
         transport = self._scope.get("extensions", {}).get(TRANSPORT)
         if transport is not None:
             transport.abort()
+            # The server hears of it at the loop's next turn; until then it takes the answer for unfinished.
+            await asyncio.sleep(0)
 
     def _note(self) -> None:
         entry, session = self._answered.entry, self._answered.session

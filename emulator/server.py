@@ -28,6 +28,7 @@ class Server(uvicorn.Server):
     """uvicorn's server, which can tell when it accepts calls."""
 
     _ready: Callable[[], None] = staticmethod(lambda: None)
+    ending: Callable[[], None] = staticmethod(lambda: None)
     loop: asyncio.AbstractEventLoop | None = None
 
     def run_with(self, ready: Callable[[], None], sockets: list[socket.socket]) -> None:
@@ -40,6 +41,11 @@ class Server(uvicorn.Server):
         self.loop = asyncio.get_running_loop()
         await super().startup(sockets)
         self._ready()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """The streams under way end as if they were stopped, then uvicorn's own."""
+        self.ending()
+        await super().shutdown(sockets)
 
 
 def make_server(app: Any) -> Server:
@@ -58,7 +64,9 @@ def make_server(app: Any) -> Server:
         timeout_graceful_shutdown=1,
         backlog=2048,
     )
-    return Server(config)
+    server = Server(config)
+    server.ending = getattr(app, "stop_streams", server.ending)
+    return server
 
 
 def listen(host: str, port: int) -> socket.socket:

@@ -270,6 +270,16 @@ def test_a_stop_wakes_a_wait_and_no_ping_follows() -> None:
     assert stage.woken == 1
 
 
+def test_time_that_a_stop_saved_is_not_counted() -> None:
+    stage = Stage(Wait(2), Wait(600))
+    play = stage.player.play()
+    stage.until(play, 602.0)
+    stage.player.stop()
+    assert words([shown(item) for item in play]) == ["stopped", "close"]
+    assert stage.turn.seconds == [2.0]
+    assert stage.clock.now() == VIRTUAL_START + 2
+
+
 def test_a_stop_before_the_first_event_leaves_at_most_one_piece() -> None:
     stage = Stage(A)
     stage.player.stop()

@@ -276,7 +276,7 @@ def test_streamed_or_not_it_says_the_same(dify: Dify, name: str) -> None:
 
 @pytest.mark.parametrize("streaming", [True, False])
 def test_an_annotation_hit_is_counted_costs_nothing_and_comes_by_the_character(dify: Dify, streaming: bool) -> None:
-    before = annotations(dify)
+    before = hit_counts(dify)
     if streaming:
         told = tell(dify, **asked("annotation-hit", "header"))
         assert all(len(event["answer"]) == 1 for event in told.events[:-1])
@@ -286,12 +286,12 @@ def test_an_annotation_hit_is_counted_costs_nothing_and_comes_by_the_character(d
     hit = metadata["annotation_reply"]["id"]
     assert metadata["annotation_reply"]["account"].keys() == {"id", "name"}
     assert (metadata["usage"]["total_tokens"], metadata["usage"]["total_price"]) == (0, "0.0")
-    after = annotations(dify)
+    after = hit_counts(dify)
     assert after[hit] == before[hit] + 1
     assert {id for id in after if after[id] != before[id]} == {hit}
 
 
-def annotations(caller: Dify) -> dict[str, int]:
+def hit_counts(caller: Dify) -> dict[str, int]:
     """How often each annotation was hit."""
     return {one["id"]: one["hit_count"] for one in caller.get("/apps/annotations").json()["data"]}
 

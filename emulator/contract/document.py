@@ -170,9 +170,9 @@ def problems(file: Path) -> list[Broken]:
 
 
 def _server_view(raw: Mapping[str, Any]) -> dict[str, Any]:
-    """Differences to the public document, all on the request side: an empty query value is allowed where it is text
-    (openapi-core refuses `?user=` otherwise), and binary parts of a multipart body are not strings and have no
-    encoding to check."""
+    """Differences to the public document, for requests: an empty query value is allowed where it is text (openapi-core
+    refuses `?user=` otherwise), patterns end where they say, and binary parts of a multipart body are not strings and
+    have no encoding to check."""
     view: dict[str, Any] = copy.deepcopy(dict(raw))
     for item in view.get("paths", {}).values():
         for owner in (item, *(item[method] for method in METHODS if method in item)):
@@ -185,7 +185,22 @@ def _server_view(raw: Mapping[str, Any]) -> dict[str, Any]:
                     _open_binary(view, resolve(view, content.get("schema")))
     for parameter in view.get("components", {}).get("parameters", {}).values():
         _allow_empty(parameter)
+    close_patterns(view)
     return view
+
+
+def close_patterns(value: Any) -> None:
+    """Make the `$` at the end of each pattern mean the end: Python's also matches before a last newline."""
+    if isinstance(value, dict):
+        pattern = value.get("pattern")
+        if isinstance(pattern, str) and pattern.endswith("$") and not pattern.endswith("\\$"):
+            value["pattern"] = pattern[:-1] + r"\Z"
+        for name, member in value.items():
+            if name not in ("example", "examples", "default", "enum", "const"):
+                close_patterns(member)
+    elif isinstance(value, list):
+        for member in value:
+            close_patterns(member)
 
 
 def _allow_empty(parameter: Any) -> None:

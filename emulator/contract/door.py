@@ -65,8 +65,9 @@ def _float(text: str) -> float:
 
 
 def _int(text: str) -> int:
-    if len(text) > MOST_DIGITS:
-        raise Unreadable(f"an integer of {len(text)} digits")
+    digits = len(text.lstrip("-"))
+    if digits > MOST_DIGITS:
+        raise Unreadable(f"an integer of {digits} digits")
     return int(text)
 
 
@@ -147,7 +148,7 @@ def media_type(content_type: str) -> str:
 
 def read_multipart(body: bytes, content_type: str) -> list[Part]:
     """The parts of a `multipart/form-data` body, in order."""
-    from python_multipart.exceptions import MultipartParseError
+    from python_multipart.exceptions import FormParserError
     from python_multipart.multipart import MultipartParser, parse_options_header
 
     boundary = parse_options_header(content_type)[1].get(b"boundary")
@@ -158,7 +159,7 @@ def read_multipart(body: bytes, content_type: str) -> list[Part]:
         parser = MultipartParser(boundary, reader.callbacks())  # type: ignore[arg-type]  # a plain dict of callbacks
         parser.write(body)
         parser.finalize()
-    except MultipartParseError as error:
+    except FormParserError as error:
         raise Unreadable(f"a broken multipart body: {error}") from error
     if body and not reader.ended:
         raise Unreadable("a multipart body without its closing boundary")

@@ -60,14 +60,27 @@ class Inspector:
     def event(self, operation: Operation, status: str, event: Event) -> list[Violation]:
         """How one event of a stream breaks its schema: the frame by `itemSchema`, JSON data by `contentSchema`."""
         content = operation.responses.get(status, {}).get("content", {}).get(EVENT_STREAM)
-        if content is None or "itemSchema" not in content or event.raw is not None:
+        if content is None or "itemSchema" not in content or event.raw is not None or is_comment(event):
             return []
         base = (*self._responses(operation, status), "content", EVENT_STREAM, "itemSchema")
         found = self._validate(base, frame(event))
-        data = self._document.resolve(content["itemSchema"]).get("properties", {}).get("data", {})
-        if event.data is not None and "contentSchema" in data:
-            pointer = (*base, "properties", "data", "contentSchema")
-            found += self._validate(pointer, event.data)
+        if event.data is not None:
+            for pointer in self._payloads(content["itemSchema"], base, event):
+                found += self._validate((*pointer, "properties", "data", "contentSchema"), event.data)
+        return found
+
+    def _payloads(self, schema: Any, pointer: tuple[str | int, ...], event: Event) -> list[tuple[str | int, ...]]:
+        """Where the schemas of an event's data stand: in the frame's schema, or in that of its branches which is for
+        events of this name."""
+        schema = self._document.resolve(schema)
+        members = schema.get("properties", {})
+        if "contentSchema" in self._document.resolve(members.get("data", {})):
+            name = self._document.resolve(members.get("event", {})).get("const")
+            return [pointer] if name in (None, event.event) else []
+        found: list[tuple[str | int, ...]] = []
+        for word in ("oneOf", "anyOf", "allOf"):
+            for number, branch in enumerate(schema.get(word, ())):
+                found += self._payloads(branch, (*pointer, word, number), event)
         return found
 
     def events(self, operation: Operation, status: str, events: list[Event]) -> list[Violation]:
@@ -76,7 +89,7 @@ class Inspector:
         found = [violation for event in events for violation in self.event(operation, status, event)]
         if content is not None and "schema" in content:
             pointer = (*self._responses(operation, status), "content", EVENT_STREAM, "schema")
-            found += self._validate(pointer, [frame(event) for event in events])
+            found += self._validate(pointer, [frame(event) for event in events if not is_comment(event)])
         return found
 
     def _responses(self, operation: Operation, status: str) -> tuple[str | int, ...]:
@@ -91,6 +104,11 @@ class Inspector:
         except InvalidSchemaValue as error:
             return list(violations_of("body", error.schema_errors))
         return []
+
+
+def is_comment(event: Event) -> bool:
+    """Whether the frame is a comment and nothing else: readers of events never see it."""
+    return event.comment is not None and event.event is None and event.data is None
 
 
 def frame(event: Event) -> Mapping[str, Any]:

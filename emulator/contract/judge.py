@@ -44,6 +44,7 @@ log = logging.getLogger("emulator.contract")
 warnings.filterwarnings("ignore", message=".*allowEmptyValue.*", category=DeprecationWarning)
 logging.getLogger("python_multipart").setLevel(logging.CRITICAL)
 
+PATTERN_END = r"\Z"
 ALIAS = "x-alias"
 """Beside a parameter or a body member: another spelling of its name that the server takes as well."""
 
@@ -425,7 +426,7 @@ def _expected(rule: str, wanted: Any, error: ValidationError) -> str:
         case "format":
             return f"the format {wanted}"
         case "pattern":
-            return f"text that matches {wanted}"
+            return f"text that matches {wanted.removesuffix(PATTERN_END) + '$' * wanted.endswith(PATTERN_END)}"
         case "minimum":
             return f"at least {wanted}"
         case "maximum":

@@ -5,6 +5,7 @@ The same validators as for bodies, so that both judge alike. Never raises for a 
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -13,12 +14,15 @@ from openapi_core.validation.schemas import oas32_schema_validators_factory
 from openapi_core.validation.schemas.exceptions import InvalidSchemaValue
 
 from emulator.call import Violation
+from emulator.contract.document import close_patterns
 from emulator.contract.judge import violations_of
 
 
 def checker(schema: Mapping[str, Any]) -> Callable[[Any], list[Violation]]:
     """A function that tells how a value breaks `schema`, as violations of a body."""
-    path = SchemaPath.from_dict(dict(schema))
+    own = copy.deepcopy(dict(schema))
+    close_patterns(own)
+    path = SchemaPath.from_dict(own)
     validate = oas32_schema_validators_factory.create(path, path).validate
 
     def check(value: Any) -> list[Violation]:

@@ -7,7 +7,8 @@ Refuses what a hostile web page could send: a `Host` that is no loopback name (D
 from __future__ import annotations
 
 import hmac
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Awaitable, Callable, Mapping
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -21,13 +22,15 @@ from emulator.settings import Settings
 from emulator.world.session import Sessions
 
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "[::1]", "::1"})
+LOOPBACK_HOST = re.compile(r"(?:127\.0\.0\.1|localhost|\[::1\])(?::[0-9]{1,5})?", re.IGNORECASE)
 
 
 def routes(services: Mapping[str, Service], sessions: Sessions, settings: Settings, token: str | None) -> list[Route]:
     """The control routes. `token` is None when the server is bound to loopback."""
 
-    def guarded(endpoint: Callable[[Request], Response]) -> Callable[[Request], Response]:
-        def guard(request: Request) -> Response:
+    def guarded(endpoint: Callable[[Request], Response]) -> Callable[[Request], Awaitable[Response]]:
+        # A coroutine, so that it runs on the loop: what ends streams must not come from another thread.
+        async def guard(request: Request) -> Response:
             try:
                 check(request, token)
                 return endpoint(request)
@@ -80,16 +83,10 @@ def check(request: Request, token: str | None) -> None:
             raise Misused("Token needed", "Send the token that was printed at start as a bearer token.", status=401)
         return
     host = request.headers.get("host", "")
-    if _name(host) not in LOOPBACK:
+    if not LOOPBACK_HOST.fullmatch(host):
         raise Misused("Not a loopback host", f"The control API does not answer for the host {host[:80]!r}.", status=403)
     origin = request.headers.get("origin")
     if origin is not None and origin != f"{request.url.scheme}://{host}":
         raise Misused("Not the same origin", f"The control API does not answer to {origin[:80]!r}.", status=403)
     if request.headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
         raise Misused("Not the same origin", "The control API answers to its own pages only.", status=403)
-
-
-def _name(host: str) -> str:
-    if host.startswith("["):
-        return host.partition("]")[0] + "]"
-    return host.rpartition(":")[0] if ":" in host else host

@@ -59,7 +59,7 @@ class Turn(Protocol):
 class Player:
     """Plays `steps` as `turn`. `keep_alive` is the number of stream seconds between keep-alives, None for none.
 
-    `finished` is called once, when the answer is over in whichever way.
+    `finished` is called once, when the answer is over in whichever way. After `longest` stream seconds it is stopped.
     """
 
     def __init__(
@@ -69,6 +69,7 @@ class Player:
         clock: Clock,
         keep_alive: float | None = None,
         finished: Callable[[], None] = lambda: None,
+        longest: float | None = None,
     ) -> None:
         self._steps = steps
         self._turn = turn
@@ -76,6 +77,7 @@ class Player:
         self._keep_alive = keep_alive
         self._next_ping = keep_alive or 0.0
         self._finished = finished
+        self._longest = longest
         self._at = 0.0
         self._stopped = False
         self._ended = False
@@ -185,9 +187,16 @@ class Player:
             yield from self._reach(until)
 
     def _reach(self, at: float) -> Iterator[float]:
+        overdue = self._longest is not None and at > self._longest
+        if self._longest is not None:
+            at = min(at, self._longest)
         yield at
+        if self._stopped:
+            # Nobody waited to the end of it.
+            return
         self._clock.pass_(at - self._at)
         self._at = at
+        self._stopped = overdue
 
     def _last(self, events: Events) -> Iterator[Event]:
         self._over = True

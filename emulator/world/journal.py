@@ -112,8 +112,10 @@ class Journal:
     def close(self, entry: Entry) -> None:
         """The call is over: weigh its entry, and tell whoever listens."""
         entry.reply_body = entry.reply_body[: entry.kept_bytes]
-        entry.weight = 1_000 + len(entry.call.body) + len(entry.reply_body) + FRAME_BYTES * len(entry.frames)
-        self.bytes += entry.weight
+        if self.entries and entry.id >= self.entries[0].id:
+            # Unless it had to leave while its stream was under way.
+            entry.weight = _weigh(entry)
+            self.bytes += entry.weight
         while self.bytes > self._limits.journal_bytes and len(self.entries) > 1:
             self._drop()
         for listener in self._listeners:
@@ -132,6 +134,12 @@ class Journal:
                 self._listeners.remove(listener)
 
         return unsubscribe
+
+
+def _weigh(entry: Entry) -> int:
+    call = entry.call
+    texts = len(call.path) + len(call.query) + sum(len(name) + len(value) for name, value in call.headers.items())
+    return 1_000 + texts + len(call.body) + len(entry.reply_body) + FRAME_BYTES * len(entry.frames)
 
 
 def _shown_headers(headers: Mapping[str, str]) -> dict[str, str]:

@@ -91,17 +91,17 @@ class Sessions:
 
     def get(self, name: str) -> Session:
         """The session with this name, made at first use. Raises Misused for a name that is no session name."""
-        self._calls += 1
-        if self._calls % WEIGH_EVERY == 0:
-            self._weigh()
         session = self._sessions.get(name)
         if session is not None:
             self._sessions.move_to_end(name)
-            return session
-        check_name(name)
-        session = self._sessions[name] = Session(name, self._settings)
-        if len(self._sessions) > self._settings.limits.sessions:
-            self._evict()
+        else:
+            check_name(name)
+            session = self._sessions[name] = Session(name, self._settings)
+            if len(self._sessions) > self._settings.limits.sessions:
+                self._evict()
+        self._calls += 1
+        if self._calls % WEIGH_EVERY == 0:
+            self._weigh()
         return session
 
     def _weigh(self) -> None:

@@ -39,6 +39,7 @@ from emulator.world import prose
 from emulator.world.session import World
 
 KEEP_ALIVE = 10.0
+LONGEST = 1200.0
 NAME_LENGTH = 20
 NAMING_SECONDS = 1.0
 THINKING_SECONDS = 0.35
@@ -87,14 +88,21 @@ def send_message(ask: Ask) -> Reply | Stream:
             data.uses.put(Use(f"{file.upload_id} {message.id}", file.upload_id, message.app_id))
 
     steps = ask.script if ask.script is not None else script(ask, app, query, turns)
-    agent = app.mode == "agent-chat" or any(isinstance(step, ToolCall | ToolResult) for step in steps)
+    agent = speaks_as_agent(app, steps)
     task_id = world.seed.uuid("task")
     turn = DifyTurn(ask, conversation, message, task_id, agent)
-    player = Player(steps, turn, world.clock, KEEP_ALIVE, lambda: forget(world, task_id))
+    player = Player(steps, turn, world.clock, KEEP_ALIVE, lambda: forget(world, task_id), LONGEST)
     if not streaming:
         return _blocking(ask, turn, player)
     world.running[task_id] = ((app.key, user.id), player)
     return Stream(200, EVENTS, player, encode)
+
+
+def speaks_as_agent(app: App, steps: Sequence[Step]) -> bool:
+    """Whether an answer comes as an agent's: a tool is called, or the app is one and no annotation answers for it."""
+    if any(isinstance(step, ToolCall | ToolResult) for step in steps):
+        return True
+    return app.mode == "agent-chat" and not any(isinstance(step, End) and "annotation" in step.detail for step in steps)
 
 
 def forget(world: World, task_id: str) -> None:

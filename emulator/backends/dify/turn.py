@@ -158,6 +158,7 @@ class DifyTurn:
     def replace(self, step: Replace) -> Iterator[Event]:
         """The answer so far is replaced; the history keeps the replacement."""
         self._replaced = step.text
+        yield from self._finish_round()
         yield self._event("message_replace", answer=step.text, reason=step.reason)
 
     def audio(self, step: Audio) -> Iterator[Event]:
@@ -194,12 +195,7 @@ class DifyTurn:
         """The proper end. `detail` may name an annotation (its place in the app's list, newest first) that the answer
         is taken from."""
         annotation = self._hit(step.detail)
-        if self._agent and self._text and self._thought is not None:
-            thought = replace(self._thought, thought=self._text)
-            yield self._thought_event(thought)
-            self._close_round(thought)
-        elif self._agent and self._thought is not None:
-            self._close_round(self._thought)
+        yield from self._finish_round()
         self.metadata = {
             "annotation_reply": None if annotation is None else self._annotation_reply(annotation),
             "retriever_resources": [dict(one) for one in self.message.resources] if annotation is None else [],
@@ -262,6 +258,16 @@ class DifyTurn:
                 world.seed.uuid("thought"), len(self._thoughts) + 1, "", "", "", "", (), world.clock.now()
             )
             yield self._thought_event(self._thought)
+
+    def _finish_round(self) -> Iterator[Event]:
+        """The last round has no tool: its step is sent once more, with what was said."""
+        if self._thought is None:
+            return
+        thought = self._thought
+        if self._text:
+            thought = replace(thought, thought=self._text)
+            yield self._thought_event(thought)
+        self._close_round(thought)
 
     def _close_round(self, thought: Thought) -> None:
         self._thoughts.append(thought)

@@ -178,14 +178,9 @@ def _invalid(ask: Ask, violations: tuple[Violation, ...]) -> Reply:
     """Violations of the contract, in the order in which Dify looks at things: body, user, ids, the rest."""
     operation = ask.operation.id if ask.operation is not None else ""
     for one in violations:
-        if one.rule == "media_type":
-            return error_reply(ask, Refused(_no_part(ask, operation) or "unsupported_media_type"))
-        if one.rule in ("json", "multipart"):
-            return error_reply(ask, Refused("bad_request"))
-        if one.place == "body" and one.pointer == "" and one.rule == "type":
-            if ask.observed("body_no_object"):
-                return error_reply(ask, Refused("unknown"))
-            return error_reply(ask, Refused("invalid_param", _sentence(operation, (one,))))
+        error = _unreadable(ask, operation, one)
+        if error is not None:
+            return error_reply(ask, error)
     for one in violations:
         if one.pointer == "/user" and operation in NEEDS_USER:
             return error_reply(ask, Refused("invalid_param", "Arg user must be provided."))
@@ -210,6 +205,19 @@ def _invalid(ask: Ask, violations: tuple[Violation, ...]) -> Reply:
 
 def _says_nothing(value: Any) -> bool:
     return not value or (isinstance(value, str) and not value.strip())
+
+
+def _unreadable(ask: Ask, operation: str, violation: Violation) -> Refused | None:
+    """What a body that cannot be read as an object is refused with; None for any other violation."""
+    if violation.rule == "media_type":
+        return Refused(_no_part(ask, operation) or "unsupported_media_type")
+    if violation.rule in ("json", "multipart"):
+        return Refused("bad_request")
+    if (violation.place, violation.pointer, violation.rule) == ("body", "", "type"):
+        if ask.observed("body_no_object"):
+            return Refused("unknown")
+        return Refused("invalid_param", _sentence(operation, (violation,)))
+    return None
 
 
 def refuses_blocking(ask: Ask) -> bool:

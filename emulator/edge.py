@@ -164,7 +164,11 @@ async def read_body(receive: Receive, headers: MutableMapping[str, str], setting
     length = headers.get("content-length", "0")
     if length.isascii() and length.isdigit() and int(length[:20]) > most:
         raise TooLarge
-    message = await receive()
+    if length == "0" and "transfer-encoding" not in headers:
+        # Nothing will come that would need a bound in time.
+        message = await receive()
+    else:
+        message = await asyncio.wait_for(receive(), settings.limits.send_seconds)
     if message["type"] == "http.disconnect":
         raise Gone
     if not message.get("more_body"):

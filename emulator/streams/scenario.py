@@ -57,7 +57,8 @@ class Scenarios:
     """All scenarios that a backend can be asked for. Folders are listed at once, files read when first needed."""
 
     def __init__(self, backend: str, folders: Iterable[Path]) -> None:
-        self._parts = [folder / part for part in (ANY, backend) for folder in folders]
+        listed = list(folders)
+        self._parts = [folder / part for part in (ANY, backend) for folder in listed]
         self._read: dict[str, tuple[float, Scenario]] = {}
         self._files = self._list()
 
@@ -82,7 +83,7 @@ class Scenarios:
         return self._load(name, file)
 
     def _load(self, name: str, file: Path) -> Scenario:
-        at = file.stat().st_mtime
+        at = _changed(file)
         scenario = load(file)
         self._read[name] = (at, scenario)
         return scenario

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from starlette.applications import Starlette
@@ -94,12 +94,25 @@ def open_services(settings: Settings) -> dict[str, Service]:
             hint = f" Did you mean {near[0]!r}?" if near else ""
             raise Misused("Unknown backend", f"There is no backend {name!r}.{hint}", files)
     services = {name: Service(name, files[name], settings) for name in dict.fromkeys(chosen)}
+    for name, keys in settings.keys.items():
+        _check_keys(services.get(name), name, keys)
     for service in services.values():
         if service.file.parent == settings.specs:
             _check(service)
         if settings.scenarios is not None:
             service.scenarios.all()
     return services
+
+
+def _check_keys(service: Service | None, name: str, keys: Mapping[str, str]) -> None:
+    """Raise Misused for keys of a backend that is not served, or that has no such account."""
+    if service is None:
+        raise Misused("Unknown backend", f"Keys are given for {name!r}, which is not served.")
+    accounts = service.backend.accounts
+    for key, account in keys.items():
+        if accounts is not None and account not in accounts:
+            what = f"{name} has no account {account!r} for the key {key!r}."
+            raise Misused("Unknown account", what if accounts else f"{name} takes no further keys.", sorted(accounts))
 
 
 def _check(service: Service) -> None:

@@ -10,16 +10,17 @@ import argparse
 import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from emulator import __version__
-from emulator.errors import Broken, Misused
+from emulator.errors import Broken, Misused, nearest
 from emulator.settings import CLOCKS, PROFILES, Settings
 
 if TYPE_CHECKING:
     from emulator.app import App
+    from emulator.service import Service
 
 FINE, FAILED, USAGE = 0, 1, 2
 
@@ -222,30 +223,42 @@ def _routes(chosen: argparse.Namespace) -> int:
         ]
     print(tabulate(rows, headers=("backend", "method", "path", "operation", "answered"), tablefmt="simple"))
     counted = sum(len(service.document.operations) for service in services.values())
-    print(f"\n{counted} operations of {len(services)} backends")
+    print(f"\n{counted} operations of {len(services)} backend{'s' * (len(services) != 1)}")
     return FINE
 
 
 def _check(chosen: argparse.Namespace) -> int:
     from emulator.contract.document import problems
-    from emulator.service import scenario_folders, spec_files
-    from emulator.streams.scenario import load
+    from emulator.service import Service, scenario_folders, spec_files
 
     settings = Settings(specs=chosen.specs, scenarios=chosen.scenarios, modules=chosen.modules)
+    services = {name: Service(name, file, settings) for name, file in spec_files(settings).items()}
     found: list[str] = []
-    specs = spec_files(settings)
-    for file in specs.values():
+    for service in services.values():
         try:
-            found += [str(problem) for problem in problems(file)]
+            found += [str(problem) for problem in problems(service.file)]
         except Broken as error:
             found.append(str(error))
-    files = [file for folder in scenario_folders(settings) for file in sorted(folder.glob("*/*.yaml"))]
-    for file in files:
+    files = [(folder, file) for folder in scenario_folders(settings) for file in sorted(folder.rglob("*.yaml"))]
+    for folder, file in files:
         try:
-            load(file)
+            _check_scenario(folder, file, services)
         except Broken as error:
             found.append(str(error))
     for line in found:
         print(line)
-    print(f"{len(specs)} specs and {len(files)} scenarios checked, {len(found)} findings", file=sys.stderr)
+    print(f"{len(services)} specs and {len(files)} scenarios checked, {len(found)} findings", file=sys.stderr)
     return FAILED if found else FINE
+
+
+def _check_scenario(folder: Path, file: Path, services: Mapping[str, Service]) -> None:
+    """Raise Broken for a scenario that stands in no backend's folder, or that cannot be played there."""
+    from emulator.streams.scenario import ANY, load
+
+    parts = file.relative_to(folder).parts
+    known = [ANY, *services]
+    if len(parts) != 2 or parts[0] not in known:
+        near = nearest(parts[0], known) if len(parts) == 2 else []
+        hint = f"; did you mean {near[0]}/{parts[1]}?" if near else ""
+        raise Broken(str(file), f"expected BACKEND/NAME.yaml, BACKEND one of {', '.join(known)}{hint}")
+    load(file, None if parts[0] == ANY else services[parts[0]].backend.chat_text)

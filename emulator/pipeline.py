@@ -237,7 +237,16 @@ def note_breaches(entry: Entry, breaches: list[Violation]) -> None:
     """Journal and log what our own side did against the spec."""
     for breach in breaches:
         entry.breaches.append(breach)
-        log.error("breach of the spec by %s: %s", entry.operation, breach)
+        log.error("breach of the spec by %s%s: %s", entry.operation, _where(entry), breach)
+
+
+def _where(entry: Entry) -> str:
+    scenario = f", scenario {entry.scenario}" if entry.scenario else ""
+    if not entry.frames:
+        return scenario
+    event = entry.frames[-1]["event"]
+    name = event.get("event") or event.get("type") if isinstance(event, dict) else None
+    return f"{scenario}, event {entry.frame_count}{f' ({name})' if name else ''}"
 
 
 def problem(error: Misused) -> Reply:

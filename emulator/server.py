@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import uvicorn
@@ -35,6 +36,13 @@ class Server(uvicorn.Server):
         """Run until stopped; `ready` is called once calls are accepted."""
         self._ready = ready
         self.run(sockets=sockets)
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """To be stopped by a signal is how a server ends, and no failure: uvicorn would raise the signal again."""
+        with super().capture_signals():
+            yield
+            self._captured_signals.clear()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """uvicorn's own, and then the word."""

@@ -102,7 +102,7 @@ class Service:
     @cached_property
     def scenarios(self) -> Scenarios:
         """Its scenarios."""
-        return Scenarios(self.name, scenario_folders(self._settings))
+        return Scenarios(self.name, scenario_folders(self._settings), self.backend.chat_text)
 
     def bases(self) -> tuple[str, ...]:
         """Paths between the mount and the spec's paths, the one to show first."""

@@ -38,10 +38,12 @@ class Source:
 
     def broken(self, pointer: Iterable[str | int], what: str) -> Broken:
         """An error that names the line and column of `pointer`, or of its nearest parent."""
-        path = tuple(pointer)
-        while path not in self.places and path:
+        # A status that is a key here may be a number to whoever found the mistake.
+        places = {tuple(map(str, known)): place for known, place in self.places.items()}
+        path = tuple(map(str, pointer))
+        while path not in places and path:
             path = path[:-1]
-        line, column = self.places.get(path, (1, 1))
+        line, column = places.get(path, (1, 1))
         return Broken(self.file, what, line, column)
 
 

@@ -248,7 +248,7 @@ def test_routes(capsys: pytest.CaptureFixture[str]) -> None:
         (line,) = [line for line in lines if f" {operation.id} " in line]
         assert line.split() == ["dify", operation.method, f"/dify/v1{operation.path}", operation.id, "stateful"]
     assert [line for line in lines if "extra: " in line and " /dify/v1/ " in line]
-    assert lines[-1] == "26 operations of 1 backends"
+    assert lines[-1] == "26 operations of 1 backend"
     assert "\x1b" not in out
 
 
@@ -288,7 +288,7 @@ def test_check_finds_everything(tmp_path: Path, capsys: pytest.CaptureFixture[st
     unsound = write(specs, "unsound.yaml", SPEC.replace("          description: Hello.\n", ""))
     unreadable = write(specs, "unreadable.yaml", SPEC + "  - x\n  :")
     write(specs, "sound.yaml", SPEC)
-    step = write(scenarios, "dify/a.yaml", "steps:\n  - say: Hi\n  - wiat: 1s\n")
+    step = write(scenarios, "sound/a.yaml", "steps:\n  - say: Hi\n  - wiat: 1s\n")
     word = write(scenarios, "any/b.yaml", "step:\n  - say: Hi\n")
     write(scenarios, "any/c.yaml", "steps:\n  - say: Hi\n")
     assert main(["check", "--specs", str(specs), "--scenarios", str(scenarios)]) == 1

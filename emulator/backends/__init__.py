@@ -109,7 +109,8 @@ class Backend:
     refusal in the backend's own envelope; beside its own codes it gets those of `HOUSE_CODES`. `chat_text` names the
     operations that can play a scenario and the body member that holds what the person said. `speaks` are the words of
     the steps that its dialect can say. `bases` are the paths in front of the spec's, where there are more than the one
-    of its server URL; with `slashless` a path that ends in a slash is served without it, too.
+    of its server URL; with `slashless` a path that ends in a slash is served without it, too. `accounts` are what
+    further keys can be let in as (see `Settings.keys`), None where any name may be one some day.
     """
 
     name: str
@@ -127,6 +128,7 @@ class Backend:
     speaks: frozenset[str] = frozenset(VERBS.values())
     differences: tuple[Difference, ...] = ()
     credentials: tuple[Credential, ...] = ()
+    accounts: frozenset[str] | None = None
 
     @property
     def difference_names(self) -> frozenset[str]:

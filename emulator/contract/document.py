@@ -18,6 +18,8 @@ from emulator.source import Pointer, load, read
 
 METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace", "query")
 EVENT_STREAM = "text/event-stream"
+MOST_WORDS = 300
+"""Characters of a mistake that are told; jsonschema quotes whole objects."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,12 +163,17 @@ def problems(file: Path) -> list[Broken]:
     found: list[Broken] = []
     try:
         found.extend(
-            source.broken(getattr(error, "absolute_path", ()), getattr(error, "message", str(error)))
+            source.broken(getattr(error, "absolute_path", ()), _short(getattr(error, "message", str(error))))
             for error in validator(source.data).iter_errors()
         )
     except Exception as error:  # the validator itself fails on some broken documents
-        found.append(source.broken((), f"cannot be validated: {error}"))
+        found.append(source.broken((), f"cannot be validated: {_short(str(error))}"))
     return found
+
+
+def _short(message: str) -> str:
+    flat = " ".join(message.split())
+    return flat if len(flat) <= MOST_WORDS else flat[:MOST_WORDS] + "…"
 
 
 def _server_view(raw: Mapping[str, Any]) -> dict[str, Any]:

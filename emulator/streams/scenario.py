@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from base64 import b64decode
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,9 +54,13 @@ class Scenario:
 
 
 class Scenarios:
-    """All scenarios that a backend can be asked for. Folders are listed at once, files read when first needed."""
+    """All scenarios that a backend can be asked for. Folders are listed at once, files read when first needed.
 
-    def __init__(self, backend: str, folders: Iterable[Path]) -> None:
+    `playable` are the operations that can play one, None when that does not matter.
+    """
+
+    def __init__(self, backend: str, folders: Iterable[Path], playable: Collection[str] | None = None) -> None:
+        self._playable = playable
         listed = list(folders)
         self._parts = [folder / part for part in (ANY, backend) for folder in listed]
         self._read: dict[str, tuple[float, Scenario]] = {}
@@ -84,7 +88,7 @@ class Scenarios:
 
     def _load(self, name: str, file: Path) -> Scenario:
         at = _changed(file)
-        scenario = load(file)
+        scenario = load(file, self._playable)
         self._read[name] = (at, scenario)
         return scenario
 
@@ -138,9 +142,14 @@ def asked_for(text: str) -> str | None:
     return None if found is None else found.group(1) or ""
 
 
-def load(file: Path) -> Scenario:
-    """Read one scenario file. Raises Broken with the line of what is wrong and the nearest valid word."""
-    return _Reader(read(file)).scenario(file.stem)
+def load(file: Path, playable: Collection[str] | None = None) -> Scenario:
+    """Read one scenario file. Raises Broken with the line of what is wrong and the nearest valid word; an `operation`
+    must be one of `playable`."""
+    reader = _Reader(read(file))
+    scenario = reader.scenario(file.stem)
+    if scenario.operation is not None and playable is not None and scenario.operation not in playable:
+        raise reader.source.broken(("operation",), reader.unknown("operation", scenario.operation, playable))
+    return scenario
 
 
 MEMBERS = ("description", "operation", "when", "steps")

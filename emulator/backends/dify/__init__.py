@@ -66,5 +66,6 @@ BACKEND = Backend(
     ),
     chat_text={"sendChatMessage": "query"},
     differences=DIFFERENCES,
+    accounts=frozenset(APPS),
     credentials=tuple(Credential(app.key, f"{app.name} ({app.mode}), user abc-123") for app in APPS.values()),
 )

@@ -79,7 +79,8 @@ class Event:
     """One event of a stream before it is bytes.
 
     `data` is a JSON value, or the text itself; None means the frame has no data. `event` is the SSE event
-    name, `comment` makes it a comment frame. `raw` replaces everything by exact bytes.
+    name, `comment` makes it a comment frame. `raw` replaces everything by exact bytes. `apart` says that readers know
+    it by how a chunk begins: it leaves when what came before has had the time to be read, at any speed.
     """
 
     data: Any = None
@@ -88,6 +89,7 @@ class Event:
     retry: int | None = None
     comment: str | None = None
     raw: bytes | None = None
+    apart: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,7 +34,8 @@ OWN_REQUEST_HEADERS = ("X-Emulator-Session", "X-Emulator-Scenario", "Prefer")
 OWN_REPLY_HEADERS = ("X-Emulator-Operation", "X-Emulator-Scenario", "X-Emulator-Violation")
 AUTHORITY = re.compile(r"[A-Za-z0-9._~\[\]:-]{1,255}")
 FLUSH_SECONDS = 0.05
-"""Before a reset: how long the client gets to read what was sent, since a reset may discard it."""
+"""How long a client gets to read what was sent: before a reset, which may discard it, and before an event that comes
+apart, since nothing on the way keeps chunks apart and a reader that finds two gets them as one."""
 TRANSPORT = "emulator.transport"
 """ASGI extension: the connection's asyncio transport, put there by our uvicorn protocol."""
 
@@ -285,6 +286,7 @@ class Sending:
         self._waiting: asyncio.Future[None] | None = None
         self._left = False
         self._begun = 0.0
+        self._sent = 0.0
 
     async def run(self) -> None:
         """Send everything, or as much as the client takes."""
@@ -326,7 +328,10 @@ class Sending:
                 if not whole:
                     continue
                 data = encode(item)
+                if item.apart and self._sent:
+                    await self._until(self._sent + FLUSH_SECONDS)
                 await self._put({"type": "http.response.body", "body": data, "more_body": True})
+                self._sent = self._loop.time()
                 if entry is not None:
                     entry.add_frame((self._loop.time() - self._begun) * 1000, len(data), _noted(item))
                     if inspect is not None:

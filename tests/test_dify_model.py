@@ -8,7 +8,7 @@ from itertools import count
 from typing import Any
 
 from conftest import KEYS
-from hypothesis import settings
+from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, rule
 from test_dify_operations import SERVICE, UNKNOWN
@@ -21,6 +21,8 @@ from emulator.world.session import Sessions
 ACTORS = [(app, user) for app in ("chat", "flow") for user in ("mira", "noor")]
 ORDERS = ("created_at", "-created_at", "updated_at", "-updated_at")
 SETTINGS = Settings(backends=("dify",), speed=0, check_replies=True)
+
+RATINGS = st.sampled_from(["like", "dislike", None])
 
 Actor = tuple[str, str]
 Said = tuple[int, Any]
@@ -134,20 +136,20 @@ class Conversations(RuleBasedStateMachine):
         for turn in talk.turns:
             assert self.call(talk.owner, "POST", f"/messages/{turn.id}/feedbacks", {"rating": "like"})[0] == 404
 
-    @rule(talk=talks, at=st.integers(0, 5), rating=st.sampled_from(["like", "dislike", None]))
-    def rate(self, talk: Talk, at: int, rating: str | None) -> None:
+    @rule(talk=talks, at=st.integers(0, 3), ratings=st.lists(RATINGS, min_size=1, max_size=3))
+    def rate(self, talk: Talk, at: int, ratings: list[str | None]) -> None:
         turn = talk.turns[at % len(talk.turns)]
-        content = f"{rating} {at}"
-        status, body = self.call(
-            talk.owner, "POST", f"/messages/{turn.id}/feedbacks", {"rating": rating, "content": content}
-        )
-        if rating is None and turn.rating is None:
-            assert (status, body["code"]) == (400, "invalid_param")
-            return
-        assert (status, body) == (200, {"result": "success"})
-        if turn.rating is None:
-            turn.rated = self.now
-        turn.rating, turn.content = rating, content if rating else None
+        for n, rating in enumerate(ratings):
+            content = f"{rating} {at} {n}"
+            body = {"rating": rating, "content": content}
+            status, said = self.call(talk.owner, "POST", f"/messages/{turn.id}/feedbacks", body)
+            if rating is None and turn.rating is None:
+                assert (status, said["code"]) == (400, "invalid_param")
+                continue
+            assert (status, said) == (200, {"result": "success"})
+            if turn.rating is None:
+                turn.rated = self.now
+            turn.rating, turn.content = rating, content if rating else None
 
     @rule(talk=talks, actor=st.sampled_from(ACTORS))
     def pry(self, talk: Talk, actor: Actor) -> None:
@@ -228,7 +230,9 @@ class Conversations(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         for actor in ACTORS:
-            self.list_conversations(actor, "-updated_at", 3)
+            for sort_by in ORDERS:
+                for limit in (1, 2, 3):
+                    self.list_conversations(actor, sort_by, limit)
         for talk in self.kept.values():
             self.read(talk, 2)
         if self.seeded:
@@ -236,5 +240,8 @@ class Conversations(RuleBasedStateMachine):
                 self.list_feedback(app, 5)
 
 
-Conversations.TestCase.settings = settings(max_examples=25, stateful_step_count=25, deadline=None)
+# Without shrinking, which takes minutes here: thirty steps can be read as they are.
+Conversations.TestCase.settings = settings(
+    max_examples=25, stateful_step_count=30, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate]
+)
 test_conversations_beside_a_model = Conversations.TestCase

@@ -90,8 +90,13 @@ def _words(violation: Violation) -> tuple[str, str]:
             return "less_than_equal", f"Input should be less than or equal to {expected.removeprefix('at most ')}"
         case "enum" | "const":
             return "literal_error", f"Input should be {expected.removeprefix('one of ')}"
-        case "pattern" | "format":
-            return "string_pattern_mismatch", f"String should be {expected}"
+        case "pattern":
+            pattern = expected.removeprefix("text that matches ")
+            return "string_pattern_mismatch", f"String should match pattern '{pattern}'"
+        case "format":
+            return "value_error", f"String should be {expected}"
+        case "additionalProperties":
+            return "extra_forbidden", "Extra inputs are not permitted"
         case "minItems":
             return "too_short", f"List should have {expected}"
         case "maxItems":

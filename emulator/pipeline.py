@@ -196,7 +196,8 @@ def _documented(service: Service, ask: Ask, preference: Preference) -> Reply:
         body = b"".join(encode(Event(**frame)) for frame in value)
     else:
         body = value.encode() if isinstance(value, str) and "json" not in media_type else compact(value)
-    return Reply(int(status), (("Content-Type", media_type), *headers), body)
+    shown = f"{media_type}; charset=utf-8" if media_type.startswith("text/") else media_type
+    return Reply(int(status), (("Content-Type", shown), *headers), body)
 
 
 def _labelled(ask: Ask, entry: Entry, reply: Reply | Stream) -> Reply | Stream:

@@ -114,7 +114,7 @@ def test_the_version_stands_in_one_place(wheel: zipfile.ZipFile, metadata: Messa
 def test_serving_needs_exactly_these(metadata: Message) -> None:
     needed = [line for line in metadata.get_all("Requires-Dist", []) if "extra ==" not in line]
     assert {_name(line) for line in needed} == RUNTIME
-    # A lower and an upper bound each (one release of faker: it decides what a seed means), and no extra of a dependency.
+    # A lower and an upper bound each, no extra of a dependency; one release of faker, which decides what a seed means.
     assert all(re.fullmatch(r"[a-z-]+<[0-9.]+,>=[0-9.]+|faker==[0-9.]+", line) for line in needed), needed
 
 

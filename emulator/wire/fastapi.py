@@ -67,43 +67,35 @@ def _at(value: Any, parts: list[str | int]) -> Any:
     return value if not isinstance(value, bytes) else None
 
 
+WORDS: Mapping[str, tuple[str, str, str]] = {
+    "required": ("missing", "Field required", ""),
+    "minLength": ("string_too_short", "String should have {}", ""),
+    "maxLength": ("string_too_long", "String should have {}", ""),
+    "minimum": ("greater_than_equal", "Input should be greater than or equal to {}", "at least "),
+    "maximum": ("less_than_equal", "Input should be less than or equal to {}", "at most "),
+    "enum": ("literal_error", "Input should be {}", "one of "),
+    "const": ("literal_error", "Input should be {}", ""),
+    "pattern": ("string_pattern_mismatch", "String should match pattern '{}'", "text that matches "),
+    "minItems": ("too_short", "List should have {}", ""),
+    "maxItems": ("too_long", "List should have {}", ""),
+    "additionalProperties": ("extra_forbidden", "Extra inputs are not permitted", ""),
+    "media_type": (
+        "model_attributes_type",
+        "Input should be a valid dictionary or object to extract fields from",
+        "",
+    ),
+}
+"""Broken rule → pydantic's error type, its message with a place for what was expected, our words that it leaves out."""
+
+
 def _words(violation: Violation) -> tuple[str, str]:
     expected = violation.expected
-    kind = expected.removeprefix("an ").removeprefix("a ")
-    match violation.rule:
-        case "required":
-            return "missing", "Field required"
-        case "type" if violation.place != "body" and kind in PARSING:
+    if violation.rule == "json":
+        return "json_invalid", f"JSON decode error: {violation.got}"
+    if violation.rule == "type":
+        kind = expected.removeprefix("an ").removeprefix("a ")
+        if violation.place != "body" and kind in PARSING:
             return PARSING[kind]
-        case "type":
-            return TYPES.get(kind.partition(" or ")[0], ("value_error", f"Input should be {expected}"))
-        case "minLength":
-            return "string_too_short", f"String should have {expected}"
-        case "maxLength":
-            return "string_too_long", f"String should have {expected}"
-        case "minimum":
-            return (
-                "greater_than_equal",
-                f"Input should be greater than or equal to {expected.removeprefix('at least ')}",
-            )
-        case "maximum":
-            return "less_than_equal", f"Input should be less than or equal to {expected.removeprefix('at most ')}"
-        case "enum" | "const":
-            return "literal_error", f"Input should be {expected.removeprefix('one of ')}"
-        case "pattern":
-            pattern = expected.removeprefix("text that matches ")
-            return "string_pattern_mismatch", f"String should match pattern '{pattern}'"
-        case "format":
-            return "value_error", f"String should be {expected}"
-        case "additionalProperties":
-            return "extra_forbidden", "Extra inputs are not permitted"
-        case "minItems":
-            return "too_short", f"List should have {expected}"
-        case "maxItems":
-            return "too_long", f"List should have {expected}"
-        case "json":
-            return "json_invalid", f"JSON decode error: {violation.got}"
-        case "media_type":
-            return "model_attributes_type", "Input should be a valid dictionary or object to extract fields from"
-        case _:
-            return "value_error", f"Input should be {expected}"
+        return TYPES.get(kind.partition(" or ")[0], ("value_error", f"Input should be {expected}"))
+    kind, message, left_out = WORDS.get(violation.rule, ("value_error", "Input should be {}", ""))
+    return kind, message.format(expected.removeprefix(left_out))

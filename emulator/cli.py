@@ -74,6 +74,7 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--clock", choices=CLOCKS, help="default: virtual at speed 0, else real")
     serve.add_argument("--check-replies", action="store_true", help="hold all replies and events against the spec")
     serve.add_argument("--key", action="append", default=[], metavar="BACKEND:KEY=ACCOUNT", help="let one more key in")
+    serve.add_argument("--tokenless", action="append", default=[], metavar="BACKEND", help="ask for no token (ruoyi)")
     serve.add_argument("--origin", action="append", metavar="ORIGIN", help="browsers may call from here only")
     serve.add_argument("--reload", action="store_true", help="pick up changed specs and scenarios, keeping state")
     _folders(serve)
@@ -146,6 +147,7 @@ def _serve(chosen: argparse.Namespace) -> int:
         check_replies=chosen.check_replies,
         origins=tuple(chosen.origin) if chosen.origin else ("*",),
         keys=_keys(chosen.key),
+        tokenless=tuple(chosen.tokenless),
     )
     from emulator.app import create_app
     from emulator.server import listen, make_server, raise_file_limit

@@ -165,8 +165,7 @@ def _choose(service: Service, ask: Ask, entry: Entry, named: Scenario | None) ->
             entry.near_misses = (f"{named.name}: {ask.operation.id} cannot play a scenario",)
         return None
     if chosen is None:
-        text = ask.body.get(member) if isinstance(ask.body, dict) else None
-        name = asked_for(text) if isinstance(text, str) else None
+        name = asked_for(_said(ask.body.get(member) if isinstance(ask.body, dict) else None))
         if name is not None:
             chosen, by = service.scenarios.get(name), "text"
     if chosen is None:
@@ -177,6 +176,14 @@ def _choose(service: Service, ask: Ask, entry: Entry, named: Scenario | None) ->
     if chosen is not None:
         entry.scenario, entry.chosen_by = chosen.name, by
     return chosen
+
+
+def _said(value: Any) -> str:
+    """The person's text in a body's member: the text itself, or the last that a user said in a list of messages."""
+    if isinstance(value, list):
+        said = [one.get("content") for one in value if isinstance(one, dict) and one.get("role") == "user"]
+        value = said[-1] if said else None
+    return value if isinstance(value, str) else ""
 
 
 def _documented(service: Service, ask: Ask, preference: Preference) -> Reply:

@@ -50,10 +50,10 @@ class Settings:
     `backends` empty means all there are. `specs`, `scenarios` and `modules` are folders of one's own: `NAME.yaml`,
     `NAME/*.yaml` and `NAME.py` there add to the bundled ones, and win over those of the same name. `speed` is a
     multiplier of stream time (2 = twice as fast, 0 = no waiting). `clock` None means virtual at speed 0, else real.
-    `keys` adds credentials: backend → key → account, where the
-    account is one the backend has (dify: an app's key there from the start). `origins` are the origins that browsers
-    may call backends from, `*` is any. `check_replies` holds every reply and event against the spec and journals and
-    logs each breach.
+    `keys` adds credentials: backend → key → account, where the account is one the backend has (dify: an app's key there
+    from the start). `origins` are the origins that browsers may call backends from, `*` is any. `tokenless` names
+    backends whose operations need no token where the running system is known to come in both ways (ruoyi: the Dify
+    group). `check_replies` holds every reply and event against the spec, and journals and logs each breach.
     """
 
     backends: tuple[str, ...] = ()
@@ -70,6 +70,7 @@ class Settings:
     check_replies: bool = False
     origins: tuple[str, ...] = ("*",)
     keys: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    tokenless: tuple[str, ...] = ()
     limits: Limits = Limits()
 
     def clock_kind(self) -> ClockKind:

@@ -485,3 +485,12 @@ def test_documented_examples_can_be_preferred(admin: Caller) -> None:
                 operation.method, path, json=json, params=query, headers={"Prefer": f"code={status}"}
             )
             assert reply.status_code == int(status), (operation.id, status, reply.text)
+
+
+def test_a_token_is_a_setting_for_the_dify_group() -> None:
+    with ThreadedServer(speed=0, backends=("ruoyi",), tokenless=("ruoyi",)) as server:
+        base = f"{server.url}/ruoyi/dev-api/api/ai"
+        assert httpx.get(f"{base}/dify/chats?user_id=1").status_code == 200
+        assert httpx.get(f"{base}/dify/chats?user_id=1", headers={"Authorization": "Bearer x"}).status_code == 401
+        body = {"model": "deepseek-chat", "messages": [{"role": "user", "content": "Hi"}]}
+        assert httpx.post(f"{base}/deepseek/chat?provider_id=1", json=body).status_code == 401

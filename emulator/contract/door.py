@@ -18,6 +18,8 @@ from emulator.call import Part
 MOST_DEPTH = 100
 MOST_DIGITS = 400
 MOST_PARTS = 1_000
+MOST_VALUES = 200_000
+"""Values in one JSON body: judging more would keep everybody else waiting."""
 SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -41,6 +43,8 @@ def read_json(body: bytes) -> Any:
         raise Unreadable(f"{error.msg} at line {error.lineno} column {error.colno}") from error
     except RecursionError as error:
         raise Unreadable(f"nesting deeper than {MOST_DEPTH}") from error
+    if text.count(",") > MOST_VALUES:
+        _check_count(value)
     if "\\u" in text and ("\\ud" in text or "\\uD" in text):
         _check_surrogates(value)
     return value
@@ -99,6 +103,19 @@ def _check_depth(text: str) -> None:
                 raise Unreadable(f"nesting deeper than {MOST_DEPTH}")
         elif character in "]}":
             depth -= 1
+
+
+def _check_count(value: Any) -> None:
+    waiting, count = [value], 0
+    while waiting:
+        one = waiting.pop()
+        count += 1
+        if count > MOST_VALUES:
+            raise Unreadable(f"more than {MOST_VALUES} values")
+        if isinstance(one, dict):
+            waiting += one.values()
+        elif isinstance(one, list):
+            waiting += one
 
 
 def _check_surrogates(value: Any) -> None:

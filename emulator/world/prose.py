@@ -155,7 +155,7 @@ def transcript(rng: random.Random, language: str) -> str:
 
 def tokens_in(text: str) -> int:
     """Count tokens roughly: one a wide East Asian character, one for each 4 others begun; 0 for no text."""
-    wide = len(_WIDE.findall(text))
+    wide = sum(map(len, _WIDE.findall(text)))
     return wide + -(-(len(text) - wide) // 4)
 
 
@@ -182,7 +182,7 @@ def deltas(text: str, rng: random.Random | None = None) -> list[str]:
 _IDEOGRAPH = re.compile("[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
 # Ideographs, kana, hangul and the marks printed as wide as they are.
 _WIDE = re.compile(
-    "[\u1100-\u11ff\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff\ufe30-\ufe4f\uff00-\uffef\U00020000-\U0003ffff]"
+    "[\u1100-\u11ff\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff\ufe30-\ufe4f\uff00-\uffef\U00020000-\U0003ffff]+"
 )
 _NEWLINES = "\n\r\v\f\x85\u2028\u2029"
 _JOINER = "\u200d"

@@ -15,6 +15,7 @@ from emulator.contract.document import problems
 from emulator.control import api, index
 from emulator.edge import BackendRoute, Prefixed
 from emulator.errors import Misused, nearest
+from emulator.jsontext import compact
 from emulator.pipeline import problem
 from emulator.service import Service, spec_files
 from emulator.settings import Settings
@@ -99,6 +100,8 @@ def open_services(settings: Settings) -> dict[str, Service]:
     for service in services.values():
         if service.file.parent == settings.specs:
             _check(service)
+        if settings.modules is not None and (settings.modules / f"{service.name}.py").is_file():
+            service.backend  # noqa: B018  # opened now, so that a broken module is told at start
         if settings.scenarios is not None:
             service.scenarios.all()
     return services
@@ -143,15 +146,18 @@ OPEN = {"Access-Control-Allow-Origin": "*"}
 
 def _spec_json(service: Service) -> Callable[[Request], Response]:
     def endpoint(request: Request) -> Response:
-        import orjson
-
-        return Response(orjson.dumps(service.document.raw), media_type="application/json", headers=OPEN)
+        return Response(compact(service.document.raw), media_type="application/json", headers=OPEN)
 
     return endpoint
 
 
 def _spec_yaml(service: Service) -> Callable[[Request], Response]:
     def endpoint(request: Request) -> Response:
-        return Response(service.file.read_bytes(), media_type="application/yaml", headers=OPEN)
+        try:
+            text = service.file.read_bytes()
+        except OSError:
+            # Away for a moment, as while it is being saved: JSON is YAML, too.
+            text = compact(service.document.raw)
+        return Response(text, media_type="application/yaml", headers=OPEN)
 
     return endpoint

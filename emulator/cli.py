@@ -108,8 +108,8 @@ def _speed(text: str) -> float:
         speed = float(text)
     except ValueError:
         speed = -1.0
-    if not 0 <= speed <= 1_000_000:
-        raise argparse.ArgumentTypeError(f"expected a number from 0 on, got {text!r}")
+    if speed != 0 and not 0.001 <= speed <= 1_000_000:
+        raise argparse.ArgumentTypeError(f"expected 0, or a number from 0.001 to 1000000, got {text!r}")
     return speed
 
 

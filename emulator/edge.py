@@ -92,6 +92,15 @@ class BackendRoute(BaseRoute):
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Starlette's call."""
+        try:
+            await self._handle(scope, receive, send)
+        except asyncio.CancelledError:
+            if TRANSPORT not in scope.get("extensions", {}):
+                raise
+            # The server ends: whoever still waits is let go, and that is no error.
+            await abort(scope)
+
+    async def _handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         too_large = False
         try:
@@ -235,6 +244,15 @@ async def left_within(receive: Receive, seconds: float) -> bool:
     return bool(done)
 
 
+async def abort(scope: Scope) -> None:
+    """Drop the connection, whatever was sent on it."""
+    transport = scope.get("extensions", {}).get(TRANSPORT)
+    if transport is not None:
+        transport.abort()
+        # The server hears of it at the loop's next turn; until then it takes the answer for unfinished.
+        await asyncio.sleep(0)
+
+
 async def reset(scope: Scope) -> None:
     """Break the connection with a TCP reset, after the client could read what was sent."""
     await asyncio.sleep(FLUSH_SECONDS)
@@ -303,12 +321,12 @@ class Sending:
                 await self._put({"type": "http.response.body", "body": b"", "more_body": False})
         except TimeoutError:
             log.warning("a client did not read its stream for %s s", self._settings.limits.send_seconds)
-            await self._abort()
+            await abort(self._scope)
         except OSError:
             self._left = True
         except Exception:
             log.exception("a stream of %s broke", self._answered.entry.operation if self._answered.entry else "nothing")
-            await self._abort()
+            await abort(self._scope)
         finally:
             watcher.cancel()
             performance.leave()
@@ -369,13 +387,6 @@ class Sending:
                 break
         self._left = True
         self._wake()
-
-    async def _abort(self) -> None:
-        transport = self._scope.get("extensions", {}).get(TRANSPORT)
-        if transport is not None:
-            transport.abort()
-            # The server hears of it at the loop's next turn; until then it takes the answer for unfinished.
-            await asyncio.sleep(0)
 
     def _note(self) -> None:
         entry, session = self._answered.entry, self._answered.session

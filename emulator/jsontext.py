@@ -10,6 +10,9 @@ import orjson
 
 BEYOND_ASCII = re.compile("[^\x00-\x7e]+")
 
+LONG = 65_536
+"""Bytes from which on the standard library escapes a text more quickly than we do."""
+
 
 def compact(value: Any) -> bytes:
     """No blanks, UTF-8 as it is."""
@@ -23,6 +26,8 @@ def compact(value: Any) -> bytes:
 def compact_ascii(value: Any) -> bytes:
     r"""No blanks, everything beyond ASCII as `\uXXXX`."""
     text = compact(value)
+    if len(text) > LONG:
+        return json.dumps(value, separators=(",", ":")).encode()
     # DEL is ASCII, and escaped all the same.
     return text if text.isascii() and 0x7F not in text else BEYOND_ASCII.sub(_escaped, text.decode()).encode()
 

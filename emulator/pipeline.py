@@ -14,7 +14,7 @@ from typing import Any
 
 from emulator.backends import Ask
 from emulator.call import Call, Event, Reply, Stream, Violation
-from emulator.contract.document import EVENT_STREAM
+from emulator.contract.document import EVENT_STREAM, Operation
 from emulator.contract.lookup import Undecodable
 from emulator.contract.synthesis import body_for, headers_for
 from emulator.errors import Broken, Misused, Refused
@@ -128,8 +128,7 @@ def _way(service: Service, ask: Ask, entry: Entry) -> Reply | Stream:
         ask.script = scenario.steps
     if route.behaviour is not None:
         return route.behaviour(ask)
-    status = next(iter(operation.responses))
-    return _documented(service, ask, Preference(status if status.isdigit() else "200", None))
+    return _documented(service, ask, Preference(_success(operation), None))
 
 
 def _route(service: Service, ask: Ask, entry: Entry) -> Route | None:
@@ -186,6 +185,19 @@ def _said(value: Any) -> str:
     return value if isinstance(value, str) else ""
 
 
+def _success(operation: Operation) -> str:
+    """The documented status that a well-formed call gets: the first success, else what stands for all."""
+    wanted = sorted(
+        operation.responses, key=lambda status: (status[:1] != "2", status == "default", not status.isdigit())
+    )
+    return wanted[0]
+
+
+def _number(status: str) -> int:
+    """A documented status as a number: `2XX` and `default` stand for their first."""
+    return int(status) if status.isdigit() else int(status[0]) * 100 if status[0].isdigit() else 200
+
+
 def _documented(service: Service, ask: Ask, preference: Preference) -> Reply:
     """A documented reply, from its example or its schema."""
     assert ask.operation is not None
@@ -197,14 +209,14 @@ def _documented(service: Service, ask: Ask, preference: Preference) -> Reply:
     else:
         found, value = body_for(service.document, ask.operation, status, rng)
         if found is None:
-            return Reply(int(status), headers)
+            return Reply(_number(status), headers)
         media_type = found
     if media_type == EVENT_STREAM and isinstance(value, list):
         body = b"".join(encode(Event(**frame)) for frame in value)
     else:
         body = value.encode() if isinstance(value, str) and "json" not in media_type else compact(value)
     shown = f"{media_type}; charset=utf-8" if media_type.startswith("text/") else media_type
-    return Reply(int(status), (("Content-Type", shown), *headers), body)
+    return Reply(_number(status), (("Content-Type", shown), *headers), body)
 
 
 def _labelled(ask: Ask, entry: Entry, reply: Reply | Stream) -> Reply | Stream:

@@ -55,7 +55,10 @@ class Reloader:
 
     def _watch(self) -> None:
         while not self._stopped.wait(EVERY_SECONDS):
-            self.look()
+            try:
+                self.look()
+            except Exception as error:  # whatever is in a file must not end the watch
+                self._tell(f"{type(error).__name__} while looking for changes: {error}")
 
 
 def _modified(service: Service) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import socket
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -14,13 +15,61 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from emulator.edge import TRANSPORT
 
 KEEP_ALIVE_SECONDS = 75
+MOST_HEAD = 65_536
+"""Bytes that the head of a request may have."""
+UPGRADE = re.compile(rb"\r\nupgrade[ \t]*:", re.IGNORECASE)
 
 
 class Protocol(HttpToolsProtocol):
-    """Puts the connection's transport into each request's scope, so that a fault can reset it."""
+    """Puts the connection's transport into each request's scope, so that a fault can reset it.
+
+    Bounds the head of a request. Takes `Upgrade` out of it: the parser would give up at the end of such a head, and
+    take the body for another request (clients that offer h2c send it with any call).
+    """
+
+    _within = False
+    _pending = b""
+    _head_bytes = 0
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes have come. A head that begins with them is held until it is whole."""
+        if not self._within:
+            data = self._pending + data
+            head, end, rest = data.partition(b"\r\n\r\n")
+            if len(head) > MOST_HEAD:
+                self._refuse_head()
+                return
+            if not end and data[:1].isalpha() and b"\n\n" not in data:
+                self._pending = data
+                return
+            self._pending = b""
+            data = UPGRADE.sub(b"\r\nX-Unused-Upgrade:", head) + end + rest
+        super().data_received(data)
+
+    def _refuse_head(self) -> None:
+        self._unset_keepalive_if_required()
+        self.transport.write(b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\n\r\n")
+        self.transport.close()
+
+    def _unsupported_upgrade_warning(self) -> None:
+        # An upgrade behind a pipelined call: what follows can't be told from its body.
+        self.transport.close()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """One header field."""
+        self._head_bytes += len(name) + len(value)
+        if self._head_bytes > MOST_HEAD:
+            self._refuse_head()
+        super().on_header(name, value)
+
+    def on_message_complete(self) -> None:
+        """A request is whole."""
+        self._within = False
+        super().on_message_complete()
 
     def on_message_begin(self) -> None:
         """A request begins."""
+        self._within, self._head_bytes = True, 0
         super().on_message_begin()
         self.scope["extensions"] = {TRANSPORT: self.transport}  # type: ignore[dict-item]  # an extension of our own
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from emulator.backends import Backend, Behaviour, Extra, behaviour_module
-from emulator.contract.document import Document, Operation, open_document
+from emulator.contract.document import Document, Operation, open_document, problems
 from emulator.contract.lookup import Found, Lookup
 from emulator.errors import Broken
 from emulator.plain import plain_backend
@@ -114,7 +114,11 @@ class Service:
 
     def reopen(self) -> None:
         """Take the spec from its file again, for calls from now on. Raises Broken, and then nothing has changed."""
-        document = open_document(self.file, own=self.document.own)
+        own = self.document.own
+        document = open_document(self.file, own)
+        mistakes = problems(self.file) if own else []
+        if mistakes:
+            raise mistakes[0]
         with self._lock:
             for part in ("backend", "lookup", "judge", "inspector"):
                 self.__dict__.pop(part, None)

@@ -23,7 +23,7 @@ class Limits:
 
     body_bytes: int = 105 * 1024 * 1024
     """Longest request body; a longer one is refused with 413 before it is read whole."""
-    text_body_bytes: int = 16 * 1024 * 1024
+    text_body_bytes: int = 4 * 1024 * 1024
     """Longest request body that is no multipart upload."""
     records: int = 100_000
     """Records a session keeps for one backend; the oldest leave first and are counted."""

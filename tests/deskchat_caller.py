@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
-from types import TracebackType
-from typing import Any, Self
+from dataclasses import dataclass
+from typing import Any
 
 import httpx
+from session_caller import Received, SessionCaller, receive, session_client
 
 from emulator.testing.server import ThreadedServer
 
@@ -24,14 +24,8 @@ def conversation(n: int) -> str:
 
 
 @dataclass
-class Told:
-    """What came of a streamed call, as far as it came."""
-
-    status: int
-    headers: httpx.Headers
-    body: bytes = b""
-    whole: bool = True
-    frames: list[bytes] = field(default_factory=list)
+class Told(Received):
+    """What came of a streamed call."""
 
     @property
     def events(self) -> list[dict[str, Any]]:
@@ -54,29 +48,11 @@ class Told:
         return str(next(event["message_id"] for event in self.events if event["type"] == kind))
 
 
-class Desk:
-    """A caller. As a context manager it makes sure that nothing went out against the spec."""
+class Desk(SessionCaller):
+    """A caller of this API."""
 
     def __init__(self, server: ThreadedServer, session: str, watch: bool = True) -> None:
-        self.server = server
-        self.session = session
-        self.watch = watch
-        self.http = httpx.Client(
-            base_url=f"{server.url}/deskchat/chat", headers={"X-Emulator-Session": session}, timeout=30
-        )
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self.http.close()
-        if kind is None and self.watch:
-            assert self.breaches() == []
-
-    def breaches(self) -> list[Any]:
-        """What the server sent against its own spec in this session."""
-        journal = self.server.app.sessions.get(self.session).journal
-        return [(entry.operation, str(breach)) for entry in journal.entries for breach in entry.breaches]
+        super().__init__(server, session, session_client(f"{server.url}/deskchat/chat", session), watch)
 
     def call(self, method: str, path: str, body: Any = None, **query: Any) -> httpx.Response:
         """Any call; `body` is sent as JSON."""
@@ -114,19 +90,4 @@ class Desk:
         """A streamed message, read to its end or to where it breaks off."""
         body = {"chat_id": chat_id, "content": content, **members}
         headers = {} if scenario is None else {"X-Emulator-Scenario": scenario}
-        with self.http.stream("POST", "/messages/stream", json=body, headers=headers) as reply:
-            told = Told(reply.status_code, reply.headers)
-            try:
-                for piece in reply.iter_raw():
-                    told.body += piece
-            except httpx.TransportError:
-                told.whole = False
-        if told.status == 200:
-            told.frames = told.body.split(b"\n\n")
-            assert told.frames.pop() == b"", "what comes last is a whole frame as well"
-        return told
-
-    def observe(self) -> None:
-        """Go by the running system from now on. Its replies may break the spec."""
-        self.watch = False
-        self.server.app.sessions.get(self.session).profile = "observed"
+        return receive(Told, self.http.stream("POST", "/messages/stream", json=body, headers=headers))

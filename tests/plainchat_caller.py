@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 import socket
 from dataclasses import dataclass, field
-from types import TracebackType
 from typing import Any, Self
 
 import httpx
+from session_caller import SessionCaller, session_client
 
 from emulator.call import Reply
 from emulator.service import Service, spec_files
@@ -55,34 +55,12 @@ class Told:
         return b"".join(self.chunks[:-1]).decode()
 
 
-class Plain:
-    """A caller. As a context manager it makes sure that nothing went out against the spec."""
+class Plain(SessionCaller):
+    """A caller of this API."""
 
     def __init__(self, server: ThreadedServer, session: str, user: str = "abc-123", watch: bool = True) -> None:
-        self.server = server
-        self.session = session
+        super().__init__(server, session, session_client(f"{server.url}/plainchat", session), watch)
         self.user = user
-        self.watch = watch
-        headers = {"X-Emulator-Session": session}
-        self.http = httpx.Client(base_url=f"{server.url}/plainchat", headers=headers, timeout=LONG)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self.http.close()
-        if kind is None and self.watch:
-            assert self.breaches() == []
-
-    def breaches(self) -> list[Any]:
-        """What the server sent against its own spec in this session."""
-        journal = self.server.app.sessions.get(self.session).journal
-        return [(entry.operation, str(breach)) for entry in journal.entries for breach in entry.breaches]
-
-    def observe(self) -> None:
-        """Go by the running system from now on. Its replies may break the spec."""
-        self.watch = False
-        self.server.app.sessions.get(self.session).profile = "observed"
 
     def ask(self, message: str, scenario: str | None = None, **members: Any) -> Told:
         """A question, read to its end or to where it breaks off."""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
-from types import TracebackType
-from typing import Any, Self
+from dataclasses import dataclass
+from typing import Any
 
 import httpx
+from session_caller import Received, SessionCaller, receive, session_client
 
 from emulator.call import Event, Violation
 from emulator.service import Service, spec_files
@@ -27,14 +27,8 @@ QUESTION = "How do I pack for a week by train?"
 
 
 @dataclass
-class Told:
-    """What came of a streamed call, as far as it came."""
-
-    status: int
-    headers: httpx.Headers
-    body: bytes = b""
-    whole: bool = True
-    frames: list[bytes] = field(default_factory=list)
+class Told(Received):
+    """What came of a streamed call."""
 
     @property
     def events(self) -> list[Any]:
@@ -70,33 +64,13 @@ class Told:
         return [one for event in events for one in SERVICE.inspector.event(OPERATIONS[operation], "200", event)]
 
 
-class Caller:
-    """A caller. As a context manager it makes sure that nothing went out against the spec."""
+class Caller(SessionCaller):
+    """A caller of this API."""
 
     def __init__(
         self, server: ThreadedServer, session: str, token: str | None = "emulator-token", base: str = "/dev-api"
     ) -> None:
-        self.server = server
-        self.session = session
-        self.watch = True
-        headers = {"X-Emulator-Session": session}
-        if token is not None:
-            headers["Authorization"] = f"Bearer {token}"
-        # Nothing is encrypted here, and reading the machine's certificates takes longer than most of these tests.
-        self.http = httpx.Client(base_url=f"{server.url}/ruoyi{base}", headers=headers, timeout=30, verify=False)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self.http.close()
-        if kind is None and self.watch:
-            assert self.breaches() == []
-
-    def breaches(self) -> list[Any]:
-        """What the server sent against its own spec in this session."""
-        journal = self.server.app.sessions.get(self.session).journal
-        return [(entry.operation, str(breach)) for entry in journal.entries for breach in entry.breaches]
+        super().__init__(server, session, session_client(f"{server.url}/ruoyi{base}", session, token))
 
     def call(
         self, method: str, path: str, body: Any = None, scenario: str | None = None, **query: Any
@@ -159,17 +133,7 @@ class Caller:
     def stream(self, path: str, body: Any, scenario: str | None = None, **query: Any) -> Told:
         """A streamed answer, read to its end or to where it breaks off."""
         headers = {} if scenario is None else {"X-Emulator-Scenario": scenario}
-        with self.http.stream("POST", path, json=body, headers=headers, params=query or None) as reply:
-            told = Told(reply.status_code, reply.headers)
-            try:
-                for piece in reply.iter_raw():
-                    told.body += piece
-            except httpx.TransportError:
-                told.whole = False
-        if told.headers["content-type"].startswith("text/event-stream"):
-            told.frames = told.body.split(b"\n\n")
-            assert told.frames.pop() == b"", "what comes last is a whole frame as well"
-        return told
+        return receive(Told, self.http.stream("POST", path, json=body, headers=headers, params=query or None))
 
     def ask_stream(self, query: str = QUESTION, scenario: str | None = None, **members: Any) -> Told:
         """A question outside any chat, its answer streamed."""
@@ -183,8 +147,3 @@ class Caller:
         """DeepSeek's answer, streamed."""
         body = {"messages": [{"role": "user", "content": content}], **members}
         return self.stream(f"{DEEPSEEK}/chat/stream", body, scenario, provider_id=1)
-
-    def observe(self) -> None:
-        """Go by the running system from now on. Its replies may break the spec."""
-        self.watch = False
-        self.server.app.sessions.get(self.session).profile = "observed"

@@ -106,20 +106,28 @@ def test_serve_says_when_it_is_ready_and_nothing_else() -> None:
     assert f"{served.url}/dify/v1" in err and f"{served.url}/v1" in err
 
 
-def test_serve_ends_at_an_interrupt_with_a_stream_under_way() -> None:
+@pytest.mark.parametrize("waiting", ["streaming", "blocking", "half a body"])
+def test_serve_ends_at_an_interrupt_whoever_waits(waiting: str) -> None:
+    mode = "streaming" if waiting == "streaming" else "blocking"
+    body = f'{{"inputs":{{}},"query":"/scenario long-answer","user":"u","response_mode":"{mode}"}}'.encode()
+    head = f"POST /v1/chat-messages HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {KEYS['chat']}\r\n"
+    head += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
     with serving("dify", "--port", "0") as served:
+        assert bare("GET", f"{served.url}/v1/").status_code == 200
         host, port = served.url.removeprefix("http://").split(":")
-        body = b'{"inputs":{},"query":"/scenario long-answer","user":"u","response_mode":"streaming"}'
         with socket.create_connection((host, int(port)), timeout=10) as sock:
-            head = f"POST /v1/chat-messages HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {KEYS['chat']}\r\n"
-            head += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
-            sock.sendall(head.encode() + body)
+            sock.sendall(head.encode() + (body[:10] if waiting == "half a body" else body))
             received = b""
-            while b"data: " not in received:
+            while waiting == "streaming" and b"data: " not in received:
                 received += sock.recv(4096)
+            time.sleep(0 if received else 0.3)  # Until the server has read what was sent.
             code, out, err = served.end(signal.SIGINT)
+            while waiting == "streaming" and (more := sock.recv(4096)):
+                received += more
     assert code in (0, 130, -signal.SIGINT)
     assert (out, "Traceback" in err) == ("", False), err
+    if waiting == "streaming":
+        assert b'"message_end"' in received and received.endswith(b"\r\n0\r\n\r\n"), "it ends as when stopped"
 
 
 def test_a_taken_port() -> None:

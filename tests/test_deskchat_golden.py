@@ -12,18 +12,14 @@ wire, so that a wrong file is noticed even when it was written anew.
 from __future__ import annotations
 
 import json
-import os
-from pathlib import Path
 from typing import Any
 
-import httpx
+import golden_files
 import pytest
 from deskchat_caller import FIRST, MESSAGES, UNKNOWN, Desk
+from session_caller import frames_of
 
 from emulator.testing.server import ThreadedServer
-
-GOLDEN = Path(__file__).parent / "golden" / "deskchat"
-WRITE = os.environ.get("CHAT_EMULATOR_GOLDEN") == "write" and "CI" not in os.environ
 
 Case = tuple[str, str, Any, dict[str, str]]
 
@@ -62,22 +58,12 @@ CASES = {f"stream-{name}": case for name, case in STREAMS.items()} | WHOLE
 def test_bytes_are_those_of_the_golden_file(server: ThreadedServer, session_name: str, name: str) -> None:
     method, path, body, headers = CASES[name]
     with Desk(server, session_name) as desk:
-        sent = written(desk.http.request(method, path, json=body, headers=headers))
-    file = GOLDEN / f"{name}.txt"
-    if WRITE:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(sent)
-    assert file.read_bytes() == sent
-
-
-def written(reply: httpx.Response) -> bytes:
-    """A reply as its file has it."""
-    head = "\n".join([str(reply.status_code), *(f"{name}: {value}" for name, value in reply.headers.multi_items())])
-    return head.encode() + b"\n\n" + reply.content
+        sent = golden_files.written(desk.http.request(method, path, json=body, headers=headers))
+    golden_files.hold("deskchat", name, sent)
 
 
 def test_every_golden_file_is_one_of_a_case() -> None:
-    assert {file.stem for file in GOLDEN.iterdir()} == set(CASES)
+    assert golden_files.names("deskchat") == set(CASES)
 
 
 # --- what the facts say, held against the files
@@ -87,17 +73,12 @@ class Golden:
     """One file: status, headers, body."""
 
     def __init__(self, name: str) -> None:
-        head, self.body = (GOLDEN / f"{name}.txt").read_bytes().split(b"\n\n", 1)
-        status, *lines = head.decode().split("\n")
-        self.status = int(status)
-        self.headers = [tuple(line.split(": ", 1)) for line in lines]
+        self.status, self.headers, self.body = golden_files.read("deskchat", name)
 
     @property
     def frames(self) -> list[bytes]:
         """The frames of a stream; each ends in one blank line."""
-        frames = self.body.split(b"\n\n")
-        assert frames.pop() == b"", "the last frame ends like the others"
-        return frames
+        return frames_of(self.body)
 
 
 MEMBERS = {

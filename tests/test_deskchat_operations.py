@@ -370,7 +370,7 @@ def test_there_is_something_to_see_from_the_start(desk: Desk) -> None:
     assert desk.history(conversation(2))[0]["role"] == "system"
 
 
-@pytest.mark.parametrize("text", ["", "\x00", "\U0001f9ea" * 3, "#\\\n\r\u2028", "x" * 2_000_000, "/scenario"])
+@pytest.mark.parametrize("text", ["", "\x00", "\U0001f9ea" * 3, "#\\\n\r\u2028", "x" * 1_000_000, "/scenario"])
 def test_any_text_can_be_stored_and_listed(desk: Desk, text: str) -> None:
     uuid = desk.start(title=text, description=text, config={text: text})
     desk.say(uuid, text, message_metadata={text: text})

@@ -6,13 +6,14 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any, Self
 
 import httpx
 import pytest
 from deskchat_caller import FIRST, UNKNOWN, Desk, Told
 from httpx_sse import connect_sse
+from session_caller import until
 
 from emulator.backends.deskchat import BACKEND
 from emulator.backends.deskchat.turn import DeskTurn
@@ -71,14 +72,6 @@ def breaches(desk: Desk, told: Told) -> list[str]:
     if told.whole:
         return [str(one) for one in service.inspector.events(operation, "200", events)]
     return [str(one) for event in events for one in service.inspector.event(operation, "200", event)]
-
-
-def until(true: Callable[[], bool]) -> None:
-    """Wait for something that another connection brings about."""
-    deadline = time.monotonic() + 10
-    while not true():
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.005)
 
 
 # --- scenarios

@@ -269,7 +269,7 @@ def missing() -> str | None:
 
 
 @pytest.mark.node
-@pytest.mark.parametrize("file", ["dify-client", "eventsource-parser"])
+@pytest.mark.parametrize("file", ["dify-client", "eventsource-parser", "event-readers"])
 def test_with_node(server: ThreadedServer, session_name: str, file: str) -> None:
     why = missing()
     if why is not None:

@@ -614,7 +614,10 @@ def addresses(probe: Probe) -> Any:
 def attached(probe: Probe) -> Any:
     foreign = upload(probe.caller, "a.png", PICTURE, "image/png", user="mira")["id"]
     sent = [{"inputs": {}, "query": "Hi", "files": [local(id)]} for id in ("nothing", UNKNOWN, foreign)]
-    return [said(probe.caller.post("/chat-messages", body)) for body in sent]
+    replies = [probe.caller.post("/chat-messages", body) for body in sent]
+    probe.caller.post("/chat-messages", {**sent[2], "user": "mira"}).raise_for_status()
+    replies.append(probe.caller.get(f"/files/{foreign}/preview"))
+    return [reply.status_code if reply.status_code == 200 else said(reply) for reply in replies]
 
 
 def person(probe: Probe) -> dict[str, Any]:
@@ -732,11 +735,12 @@ SIDES: dict[str, tuple[Callable[[Probe], Any], Any, Any]] = {
     "upload_addresses": (addresses, [True, False, False, False], [False, True, True, False]),
     "attached_upload": (
         attached,
-        [NO_FILE] * 3,
+        [NO_FILE] * 4,
         [
             (400, "invalid_param", "Invalid upload file id format"),
             (400, "invalid_param", "Invalid upload file"),
-            (400, "invalid_param", "Invalid upload file"),
+            200,
+            200,
         ],
     ),
     "end_user_type": (lambda probe: person(probe)["type"], "service_api", "service-api"),

@@ -14,21 +14,18 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import os
 import re
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
+import golden_files
 import httpx
 import pytest
 from conftest import KEYS
+from session_caller import frames_of
 
 from emulator.testing.server import ThreadedServer
 
-GOLDEN = Path(__file__).parent / "golden" / "dify"
-HOST = "emulator.test"
-WRITE = os.environ.get("CHAT_EMULATOR_GOLDEN") == "write" and "CI" not in os.environ
 USER = "abc-123"
 TO_DELETE = "6f1f3f0e-5d0a-4c53-9d8e-2b7a41c0de11"
 """A conversation that is there from the start."""
@@ -75,24 +72,19 @@ CASES = {f"stream-{name}": calls for name, calls in STREAMS.items()} | WHOLE
 
 @pytest.mark.parametrize("name", CASES)
 def test_bytes_are_those_of_the_golden_file(server: ThreadedServer, session_name: str, name: str) -> None:
-    headers = {"Authorization": f"Bearer {KEYS['chat']}", "X-Emulator-Session": session_name, "Host": HOST}
+    headers = {"Authorization": f"Bearer {KEYS['chat']}", "X-Emulator-Session": session_name, "Host": golden_files.HOST}
     with httpx.Client(base_url=f"{server.url}/dify/v1", headers=headers, timeout=30) as http:
         sent = written(CASES[name](http))
-    file = GOLDEN / f"{name}.txt"
-    if WRITE:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(sent)
-    assert file.read_bytes() == sent
+    golden_files.hold("dify", name, sent)
 
 
 def test_every_golden_file_is_one_of_a_case() -> None:
-    assert {file.stem for file in GOLDEN.iterdir()} == set(CASES)
+    assert golden_files.names("dify") == set(CASES)
 
 
 def written(reply: httpx.Response) -> bytes:
     """A reply as its file has it."""
-    head = "\n".join([str(reply.status_code), *(f"{name}: {value}" for name, value in reply.headers.multi_items())])
-    return head.encode() + b"\n\n" + re.sub(rb'"audio":"([^"]+)"', digest, reply.content)
+    return re.sub(rb'"audio":"([^"]+)"', digest, golden_files.written(reply))
 
 
 def digest(found: re.Match[bytes]) -> bytes:
@@ -107,17 +99,13 @@ class Golden:
     """One file: status, headers, body."""
 
     def __init__(self, name: str) -> None:
-        head, self.body = (GOLDEN / f"{name}.txt").read_bytes().split(b"\n\n", 1)
-        status, *lines = head.decode().split("\n")
-        self.status = int(status)
-        self.headers = dict(line.split(": ", 1) for line in lines)
+        self.status, headers, self.body = golden_files.read("dify", name)
+        self.headers = dict(headers)
 
     @property
     def frames(self) -> list[bytes]:
         """The frames of a stream; each ends in one blank line."""
-        frames = self.body.split(b"\n\n")
-        assert frames.pop() == b"", "the last frame ends like the others"
-        return frames
+        return frames_of(self.body)
 
     @property
     def events(self) -> list[dict[str, Any]]:
@@ -290,7 +278,7 @@ def test_a_drawn_picture_is_named_before_the_step_that_made_it_is_over() -> None
     at = [event["event"] for event in events].index("message_file")
     file, told, end = events[at], events[at + 1], events[-1]
     assert (file["type"], file["belongs_to"]) == ("image", "assistant")
-    assert file["url"].startswith(f"http://{HOST}/dify/files/tools/{file['id']}.png?timestamp=")
+    assert file["url"].startswith(f"http://{golden_files.HOST}/dify/files/tools/{file['id']}.png?timestamp=")
     assert events[at - 1]["message_files"] == []
     assert told["message_files"] == [file["id"]] and told["observation"] != ""
     (listed,) = end["files"]

@@ -938,7 +938,8 @@ def test_a_file_is_there_once_a_message_uses_it(dify: Dify, another: Another) ->
     assert reply.headers["content-length"] == str(len(PICTURE))
     assert reply.headers["cache-control"] == "public, max-age=3600"
     assert "content-disposition" not in reply.headers and "accept-ranges" not in reply.headers
-    assert another("chat", "somebody-else").get(f"/files/{kept['id']}/preview").content == PICTURE
+    assert dify.http.get(f"/files/{kept['id']}/preview").content == PICTURE, "nobody in particular asks"
+    refused(another("chat", "somebody-else").get(f"/files/{kept['id']}/preview"), 404, "file_not_found")
     refused(another("flow").get(f"/files/{kept['id']}/preview"), 403, "file_access_denied")
 
 

@@ -15,19 +15,15 @@ from __future__ import annotations
 
 import ast
 import json
-import os
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
+import golden_files
 import httpx
 import pytest
 from plainchat_caller import ANSWERED, MARKER, TO_CONTINUE, TO_DELETE, TO_READ, UNKNOWN, Plain, Told
 
 from emulator.testing.server import ThreadedServer
-
-GOLDEN = Path(__file__).parent / "golden" / "plainchat"
-WRITE = os.environ.get("CHAT_EMULATOR_GOLDEN") == "write" and "CI" not in os.environ
 
 Ask = Callable[[Plain], Told]
 Calls = Callable[[Plain], httpx.Response]
@@ -91,22 +87,12 @@ def test_bytes_are_those_of_the_golden_file(server: ThreadedServer, session_name
         if name.startswith("stream-"):
             sent = written_stream(STREAMS[name.removeprefix("stream-")](caller))
         else:
-            sent = written((WHOLE | OBSERVED)[name](caller))
-    file = GOLDEN / f"{name}.txt"
-    if WRITE:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(sent)
-    assert file.read_bytes() == sent
+            sent = golden_files.written((WHOLE | OBSERVED)[name](caller))
+    golden_files.hold("plainchat", name, sent)
 
 
 def test_every_golden_file_is_one_of_a_case() -> None:
-    assert {file.stem for file in GOLDEN.iterdir()} == set(CASES)
-
-
-def written(reply: httpx.Response) -> bytes:
-    """A whole reply as its file has it."""
-    head = "\n".join([str(reply.status_code), *(f"{name}: {value}" for name, value in reply.headers.multi_items())])
-    return head.encode() + b"\n\n" + reply.content
+    assert golden_files.names("plainchat") == set(CASES)
 
 
 def written_stream(told: Told) -> bytes:
@@ -128,9 +114,8 @@ def shown(chunk: bytes) -> str:
 
 def head_of(name: str) -> tuple[int, dict[str, str], bytes]:
     """Status, headers and body of a file."""
-    head, body = (GOLDEN / f"{name}.txt").read_bytes().split(b"\n\n", 1)
-    status, *lines = head.decode().split("\n")
-    return int(status), dict(line.split(": ", 1) for line in lines), body
+    status, headers, body = golden_files.read("plainchat", name)
+    return status, dict(headers), body
 
 
 def chunks(name: str) -> list[bytes]:

@@ -14,6 +14,7 @@ import httpx
 import pytest
 from httpx_sse import connect_sse
 from ruoyi_caller import APOLOGY, ASK, ASK_STREAM, DIFY, QUESTION, SEND, Caller, Told
+from session_caller import until
 
 from emulator.service import bundled
 from emulator.streams.scenario import Scenarios
@@ -83,14 +84,6 @@ def scripted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ThreadedServe
 def said(name: str) -> str:
     """The text of a scenario."""
     return "".join(step.text for step in SCENARIOS.get(name).steps if isinstance(step, Say))
-
-
-def until(found: Any, seconds: float = 5.0) -> None:
-    """Wait until `found()` holds."""
-    deadline = time.monotonic() + seconds
-    while not found():
-        assert time.monotonic() < deadline, "it never came true"
-        time.sleep(0.01)
 
 
 # --- a question and its answer

@@ -12,21 +12,18 @@ wire, so that a wrong file is noticed even when it was written anew.
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
+import golden_files
 import httpx
 import pytest
 from ruoyi_caller import DEEPSEEK, DIFY
+from session_caller import frames_of
 
 from emulator.testing.server import ThreadedServer
 
-GOLDEN = Path(__file__).parent / "golden" / "ruoyi"
-HOST = "emulator.test"
-WRITE = os.environ.get("CHAT_EMULATOR_GOLDEN") == "write" and "CI" not in os.environ
 CHINESE = "西湖怎么走？"
 EXPIRED = (
     '{"code":401,"msg":"用户token已失效，请重新登录","data":"","success":false,"time":"2026-01-01T00:00:01.000000"}'
@@ -109,24 +106,14 @@ CASES = STREAMS | BARE | ENVELOPED | REFUSED
 
 @pytest.mark.parametrize("name", CASES)
 def test_bytes_are_those_of_the_golden_file(server: ThreadedServer, session_name: str, name: str) -> None:
-    headers = {"Authorization": "Bearer emulator-token", "X-Emulator-Session": session_name, "Host": HOST}
+    headers = {"Authorization": "Bearer emulator-token", "X-Emulator-Session": session_name, "Host": golden_files.HOST}
     with httpx.Client(base_url=f"{server.url}/ruoyi/dev-api", headers=headers, timeout=30, verify=False) as http:
-        sent = written(CASES[name](http))
-    file = GOLDEN / f"{name}.txt"
-    if WRITE:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(sent)
-    assert file.read_bytes() == sent
+        sent = golden_files.written(CASES[name](http))
+    golden_files.hold("ruoyi", name, sent)
 
 
 def test_every_golden_file_is_one_of_a_case() -> None:
-    assert {file.stem for file in GOLDEN.iterdir()} == set(CASES)
-
-
-def written(reply: httpx.Response) -> bytes:
-    """A reply as its file has it."""
-    head = "\n".join([str(reply.status_code), *(f"{name}: {value}" for name, value in reply.headers.multi_items())])
-    return head.encode() + b"\n\n" + reply.content
+    assert golden_files.names("ruoyi") == set(CASES)
 
 
 # --- what the facts say, held against the files
@@ -136,10 +123,8 @@ class Golden:
     """One file: status, headers, body."""
 
     def __init__(self, name: str) -> None:
-        head, self.body = (GOLDEN / f"{name}.txt").read_bytes().split(b"\n\n", 1)
-        status, *lines = head.decode().split("\n")
-        self.status = int(status)
-        self.headers = dict(line.split(": ", 1) for line in lines)
+        self.status, headers, self.body = golden_files.read("ruoyi", name)
+        self.headers = dict(headers)
 
     @property
     def json(self) -> Any:
@@ -149,9 +134,7 @@ class Golden:
     @property
     def frames(self) -> list[bytes]:
         """The frames of a stream; each ends in one blank line."""
-        frames = self.body.split(b"\n\n")
-        assert frames.pop() == b"", "the last frame ends like the others"
-        return frames
+        return frames_of(self.body)
 
     @property
     def texts(self) -> list[str]:

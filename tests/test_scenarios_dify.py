@@ -7,12 +7,13 @@ import base64
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import httpx
 import pytest
 from conftest import KEYS, Dify
+from session_caller import Received, receive
 
 from emulator.call import Event
 from emulator.service import bundled
@@ -71,14 +72,8 @@ CUT = "disconnect-mid-stream"
 
 
 @dataclass
-class Told:
+class Told(Received):
     """What came of a streamed call."""
-
-    status: int
-    headers: httpx.Headers
-    body: bytes = b""
-    whole: bool = True
-    frames: list[bytes] = field(default_factory=list)
 
     @property
     def events(self) -> list[dict[str, Any]]:
@@ -99,17 +94,7 @@ class Told:
 def tell(caller: Dify, query: str, headers: dict[str, str] | None = None, **members: Any) -> Told:
     """A streamed call, read to its end or to where it breaks off."""
     body = {"user": caller.user, "inputs": {}, "query": query, "response_mode": "streaming", **members}
-    with caller.http.stream("POST", "/chat-messages", json=body, headers=headers) as reply:
-        told = Told(reply.status_code, reply.headers)
-        try:
-            for piece in reply.iter_raw():
-                told.body += piece
-        except httpx.TransportError:
-            told.whole = False
-    if told.status == 200:
-        told.frames = told.body.split(b"\n\n")
-        assert told.frames.pop() == b"", "what comes last is a whole frame as well"
-    return told
+    return receive(Told, caller.http.stream("POST", "/chat-messages", json=body, headers=headers))
 
 
 def asked(name: str, by: str) -> dict[str, Any]:

@@ -11,21 +11,16 @@ The tests below the first read the files and not the server.
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
+import golden_files
 import httpx
 import pytest
 from toolchat_caller import DEMO, FIRST, TO_DELETE
 
 from emulator.testing.server import ThreadedServer
-
-GOLDEN = Path(__file__).parent / "golden" / "toolchat"
-HOST = "emulator.test"
-WRITE = os.environ.get("CHAT_EMULATOR_GOLDEN") == "write" and "CI" not in os.environ
 
 Calls = Callable[[httpx.Client], httpx.Response]
 
@@ -87,35 +82,24 @@ WHOLE = {
 CASES: dict[str, Calls] = {f"stream-{name}": calls for name, calls in STREAMS.items()} | WHOLE
 
 
-def written(reply: httpx.Response) -> bytes:
-    """A reply as its file has it."""
-    head = "\n".join([str(reply.status_code), *(f"{name}: {value}" for name, value in reply.headers.multi_items())])
-    return head.encode() + b"\n\n" + reply.content
-
-
 @pytest.mark.parametrize("name", CASES)
 def test_bytes_are_those_of_the_golden_file(server: ThreadedServer, session_name: str, name: str) -> None:
-    headers = {"Authorization": f"Bearer {DEMO}", "X-Emulator-Session": session_name, "Host": HOST}
+    headers = {"Authorization": f"Bearer {DEMO}", "X-Emulator-Session": session_name, "Host": golden_files.HOST}
     with httpx.Client(base_url=f"{server.url}/toolchat/api", headers=headers, timeout=30, verify=False) as http:
-        sent = written(CASES[name](http))
-    file = GOLDEN / f"{name}.txt"
-    if WRITE:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(sent)
-    assert file.read_bytes() == sent
+        sent = golden_files.written(CASES[name](http))
+    golden_files.hold("toolchat", name, sent)
 
 
 def test_every_golden_file_is_one_of_a_case() -> None:
-    assert {file.stem for file in GOLDEN.iterdir()} == set(CASES)
+    assert golden_files.names("toolchat") == set(CASES)
 
 
 # --- what the facts say, held against the files
 
 
 def read(name: str) -> tuple[int, dict[str, str], bytes]:
-    head, body = (GOLDEN / f"{name}.txt").read_bytes().split(b"\n\n", 1)
-    status, *lines = head.decode().split("\n")
-    return int(status), dict(line.split(": ", 1) for line in lines), body
+    status, headers, body = golden_files.read("toolchat", name)
+    return status, dict(headers), body
 
 
 FRAME = re.compile(rb'event: (text|tool_call|tool_result|done|error)\ndata: \{"type":"\1",[^\n]*\}')

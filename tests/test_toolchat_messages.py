@@ -12,6 +12,7 @@ from typing import Any
 
 import httpx
 import pytest
+from session_caller import until
 from toolchat_caller import EVENT_SCHEMAS, FIRST, GUEST, MESSAGE_TO_DELETE, UNKNOWN, Chat, Told, breaks
 
 from emulator.backends.toolchat import BACKEND
@@ -67,14 +68,6 @@ def paced() -> Iterator[ThreadedServer]:
 def said(name: str) -> str:
     """The text of a scenario."""
     return "".join(step.text for step in SCENARIOS.get(name).steps if isinstance(step, Say))
-
-
-def until(found: Any, seconds: float = 5.0) -> None:
-    """Wait until `found()` holds."""
-    deadline = time.monotonic() + seconds
-    while not found():
-        assert time.monotonic() < deadline, "it never came true"
-        time.sleep(0.01)
 
 
 # --- a message and its answer

@@ -172,6 +172,6 @@ def _module_from(name: str, file: Path) -> ModuleType:
     sys.modules[spec.name] = module
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise Broken(str(file), f"cannot be imported: {type(error).__name__}: {error}") from error
     return module

@@ -103,6 +103,8 @@ class Inspector:
             validate(value)
         except InvalidSchemaValue as error:
             return list(violations_of("body", error.schema_errors))
+        except Exception as error:  # a value that the validator itself trips over fits no schema
+            return [Violation("body", "", "judge", "something that can be judged", f"{type(error).__name__}: {error}")]
         return []
 
 

@@ -45,7 +45,7 @@ log = logging.getLogger("emulator.contract")
 warnings.filterwarnings("ignore", message=".*allowEmptyValue.*", category=DeprecationWarning)
 logging.getLogger("python_multipart").setLevel(logging.CRITICAL)
 
-MOST_ERRORS = 50
+MOST_ERRORS = 20
 """Mistakes of one value that are looked for."""
 PATTERN_END = r"\Z"
 ALIAS = "x-alias"
@@ -104,6 +104,7 @@ class _Body:
     defaults: Mapping[str, Mapping[str, Any]]
     arrays: Mapping[str, frozenset[str]]
     aliases: Mapping[str, Mapping[str, str]]
+    longest: Mapping[str, Mapping[str, int]]
 
 
 @dataclass(frozen=True)
@@ -296,6 +297,7 @@ def _body(document: Document, operation: Operation, tools: Tools) -> _Body | Non
     defaults: dict[str, dict[str, Any]] = {}
     arrays: dict[str, frozenset[str]] = {}
     aliases: dict[str, dict[str, str]] = {}
+    longest: dict[str, dict[str, int]] = {}
     for name, content in operation.request_body.get("content", {}).items():
         schema = document.resolve(content.get("schema"))
         media[name.lower()] = tools.validator(path / name / "schema") if schema is not None else None
@@ -310,7 +312,13 @@ def _body(document: Document, operation: Operation, tools: Tools) -> _Body | Non
         aliases[name.lower()] = {
             one[ALIAS]: member for member, one in members.items() if isinstance(one, Mapping) and ALIAS in one
         }
-    return _Body(bool(operation.request_body.get("required", False)), media, defaults, arrays, aliases)
+        longest[name.lower()] = {
+            member: one["maxItems"]
+            for member, one in resolved.items()
+            if isinstance(one, Mapping) and "maxItems" in one
+        }
+    required = bool(operation.request_body.get("required", False))
+    return _Body(required, media, defaults, arrays, aliases, longest)
 
 
 def _read_body(body: _Body, call: Call) -> tuple[Any, tuple[Part, ...], list[Violation]]:
@@ -355,6 +363,11 @@ def _read_body(body: _Body, call: Call) -> tuple[Any, tuple[Part, ...], list[Vio
         for alias, member in body.aliases[media].items():
             if alias in value and member not in value:
                 value[member] = value.pop(alias)
+        for member, most in body.longest[media].items():
+            # Before its items are looked at one by one.
+            if isinstance(value.get(member), list) and len(value[member]) > most:
+                wanted = f"at most {most} items"
+                return value, parts, [Violation("body", f"/{member}", "maxItems", wanted, _shown(value[member]))]
     validate = body.media[media]
     if validate is not None:
         try:

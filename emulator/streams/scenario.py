@@ -67,7 +67,13 @@ class Scenarios:
         self._files = self._list()
 
     def _list(self) -> dict[str, Path]:
-        return {file.stem: file for part in self._parts for file in sorted(part.glob("*.yaml"))}
+        return {
+            file.stem: file
+            for part in self._parts
+            for file in sorted(part.glob("*.yaml"))
+            # Editors and file systems leave hidden ones beside them.
+            if file.is_file() and not file.name.startswith(".")
+        }
 
     def names(self) -> list[str]:
         """All names, in order."""
@@ -119,7 +125,11 @@ class Scenarios:
     def matching(self, operation: str, headers: Mapping[str, str], body: Any) -> Scenario | None:
         """The first scenario by name whose `when` matches the call."""
         for name in self.names():
-            scenario = self.get(name)
+            try:
+                scenario = self.get(name)
+            except Broken:
+                # Told at start, by `check`, by whoever reloads, and to who asks for it by name.
+                continue
             if (
                 scenario.when is not None
                 and scenario.operation in (None, operation)
@@ -205,10 +215,15 @@ class _Reader:
                 raise self.source.broken(("when", place), "expected a mapping of names to what they must be")
             for name, test in members.items():
                 if isinstance(test, dict):
-                    self.only(("when", place, name), test, tuple(TESTS))
-                    if isinstance(test.get("matches"), str):
-                        self.pattern(("when", place, name, "matches"), test["matches"])
+                    self.tests(("when", place, name), test)
         return data
+
+    def tests(self, pointer: Pointer, tests: Mapping[str, Any]) -> None:
+        self.only(pointer, tests, tuple(TESTS))
+        if "matches" in tests:
+            self.pattern((*pointer, "matches"), self.text((*pointer, "matches"), tests["matches"]))
+        if not isinstance(tests.get("exists", True), bool):
+            raise self.source.broken((*pointer, "exists"), "expected true or false")
 
     def pattern(self, pointer: Pointer, text: str) -> None:
         try:

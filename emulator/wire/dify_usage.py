@@ -5,6 +5,7 @@ Source: FACTS.md 002 §2 (members and their order, prices as decimal text).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
@@ -12,6 +13,25 @@ PROMPT_PRICE = Decimal("0.001")
 COMPLETION_PRICE = Decimal("0.002")
 PRICE_UNIT = Decimal("0.001")
 PLACES = Decimal("0.0000001")
+FRAME_TOKENS = 24
+"""What an app's own prompt adds to the question."""
+ZERO_USAGE: Mapping[str, Any] = {
+    "prompt_tokens": 0,
+    "prompt_unit_price": "0.0",
+    "prompt_price_unit": "0.0",
+    "prompt_price": "0.0",
+    "completion_tokens": 0,
+    "completion_unit_price": "0.0",
+    "completion_price_unit": "0.0",
+    "completion_price": "0.0",
+    "total_tokens": 0,
+    "total_price": "0.0",
+    "currency": "USD",
+    "latency": 0.0,
+    "time_to_first_token": None,
+    "time_to_generate": None,
+}
+"""The usage of an answer that no model was asked for."""
 
 
 def usage(prompt: int, completion: int, seconds: float, first: float | None) -> dict[str, Any]:

@@ -5,10 +5,12 @@ Source: measured with FastAPI and pydantic 2, see FACTS.md ("fastapi" tag): item
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from emulator.call import Violation
+from emulator.errors import Refused
+from emulator.wire.fastapi_body import NO_OBJECT
 
 NOT_FOUND: Mapping[str, Any] = {"detail": "Not Found"}
 METHOD_NOT_ALLOWED: Mapping[str, Any] = {"detail": "Method Not Allowed"}
@@ -29,6 +31,15 @@ PARSING: Mapping[str, tuple[str, str]] = {
     "boolean": ("bool_parsing", "Input should be a valid boolean, unable to interpret input"),
 }
 """The same for text in a path or query."""
+
+
+class Detailed(Refused):
+    """A refusal whose `detail` is a list of what does not fit. A backend that words several of them differently gives
+    each a `code`."""
+
+    def __init__(self, detail: Sequence[Mapping[str, Any]], code: str = "detailed") -> None:
+        super().__init__(code)
+        self.detail = detail
 
 
 def detail(
@@ -79,11 +90,7 @@ WORDS: Mapping[str, tuple[str, str, str]] = {
     "minItems": ("too_short", "List should have {}", ""),
     "maxItems": ("too_long", "List should have {}", ""),
     "additionalProperties": ("extra_forbidden", "Extra inputs are not permitted", ""),
-    "media_type": (
-        "model_attributes_type",
-        "Input should be a valid dictionary or object to extract fields from",
-        "",
-    ),
+    "media_type": ("model_attributes_type", NO_OBJECT, ""),
 }
 """Broken rule → pydantic's error type, its message with a place for what was expected, our words that it leaves out."""
 

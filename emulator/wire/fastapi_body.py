@@ -14,9 +14,13 @@ NO_OBJECT = "Input should be a valid dictionary or object to extract fields from
 
 
 def malformed(body: bytes) -> dict[str, Any] | None:
-    """The `detail` item for text that is no JSON; None for what is no text, or is JSON that nobody could keep."""
-    if not body:
-        return missing()
+    """The `detail` item for no body or for text that is no JSON; None for what is no text, or is JSON that nobody could
+    keep."""
+    return broken(body) if body else missing()
+
+
+def broken(body: bytes) -> dict[str, Any] | None:
+    """The same by what a JSON parser says alone, to which an empty body is broken as well."""
     try:
         json.loads(body)
     except json.JSONDecodeError as error:
@@ -40,6 +44,6 @@ def no_object(value: Any) -> dict[str, Any]:
     return {"type": "model_attributes_type", "loc": ["body"], "msg": NO_OBJECT, "input": value}
 
 
-def missing() -> dict[str, Any]:
-    """The item for no body at all."""
-    return {"type": "missing", "loc": ["body"], "msg": "Field required", "input": None}
+def missing(*loc: str | int) -> dict[str, Any]:
+    """The item for no body at all, or for the part of a form at `loc`. A form is never quoted."""
+    return {"type": "missing", "loc": ["body", *loc], "msg": "Field required", "input": None}

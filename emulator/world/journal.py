@@ -138,8 +138,9 @@ class Journal:
 
 def _weigh(entry: Entry) -> int:
     call = entry.call
+    frames: int = sum(FRAME_BYTES + frame["bytes"] for frame in entry.frames)
     texts = len(call.path) + len(call.query) + sum(len(name) + len(value) for name, value in call.headers.items())
-    return 1_000 + texts + len(call.body) + len(entry.reply_body) + FRAME_BYTES * len(entry.frames)
+    return 1_000 + texts + len(call.body) + len(entry.reply_body) + frames
 
 
 def _shown_headers(headers: Mapping[str, str]) -> dict[str, str]:

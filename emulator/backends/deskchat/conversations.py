@@ -17,12 +17,13 @@ from emulator.backends.deskchat.lookup import (
     known_conversation,
     touch,
 )
-from emulator.backends.deskchat.records import Conversation, Json, data_of, next_number
+from emulator.backends.deskchat.records import Conversation, Json, data_of
 from emulator.backends.deskchat.search import contains
 from emulator.backends.deskchat.shapes import listed_conversation
 from emulator.backends.deskchat.wire import success
 from emulator.call import Reply
 from emulator.errors import Refused
+from emulator.wire.numbers import next_number
 from emulator.world.paging import by_number
 from emulator.world.session import World
 

@@ -8,11 +8,12 @@ from emulator.backends import Ask
 from emulator.backends.deskchat import times
 from emulator.backends.deskchat.conversations import given, mark_deleted, move
 from emulator.backends.deskchat.lookup import active_conversations, default_group, find_group, listed_groups
-from emulator.backends.deskchat.records import DEFAULT_GROUP, Group, data_of, next_number
+from emulator.backends.deskchat.records import DEFAULT_GROUP, Group, data_of
 from emulator.backends.deskchat.shapes import grouped_conversation, listed_group
 from emulator.backends.deskchat.wire import success
 from emulator.call import Reply
 from emulator.errors import Refused
+from emulator.wire.numbers import next_number
 
 
 def list_groups(ask: Ask) -> Reply:

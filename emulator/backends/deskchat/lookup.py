@@ -16,9 +16,9 @@ from emulator.backends.deskchat.records import (
     Json,
     Message,
     data_of,
-    next_number,
 )
 from emulator.errors import Refused
+from emulator.wire.numbers import next_number
 from emulator.world.prose import tokens_in
 from emulator.world.session import World
 

@@ -108,12 +108,3 @@ def _declare(store: Store) -> Data:
         groups=collection("groups", Group),
         preferences=collection("preferences", Preferences),
     )
-
-
-def next_number(world: World, kind: str) -> int:
-    """The next running number of a kind, from 1. Counted beside the seed's draws, so that a snapshot carries it and
-    a full store cannot start it anew."""
-    name = f"number\x00{kind}"
-    number = world.seed.counters.get(name, 0) + 1
-    world.seed.counters[name] = number
-    return number

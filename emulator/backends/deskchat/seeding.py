@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 
 from emulator.backends.deskchat.conversations import start_conversation
 from emulator.backends.deskchat.lookup import add_message, default_group
-from emulator.backends.deskchat.records import DEFAULT_GROUP, Conversation, Group, Json, data_of, next_number
+from emulator.backends.deskchat.records import DEFAULT_GROUP, Conversation, Group, Json, data_of
+from emulator.wire.numbers import next_number
 from emulator.world import prose
 from emulator.world.session import World
 

@@ -6,7 +6,6 @@ frames of a stream have blanks after `,` and `:` and escape everything beyond AS
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable
 from dataclasses import replace
@@ -18,6 +17,7 @@ from emulator.contract.door import Unreadable, read_query
 from emulator.errors import Refused
 from emulator.jsontext import compact, spaced_ascii
 from emulator.streams.sse import encode as encode_frame
+from emulator.wire import fastapi_body
 from emulator.wire.fastapi import METHOD_NOT_ALLOWED, NOT_FOUND, detail
 
 JSON: Headers = (("Content-Type", "application/json"),)
@@ -26,7 +26,7 @@ ERRORS: dict[str, tuple[int, str]] = {
     "unknown_path": (404, str(NOT_FOUND["detail"])),
     "method_not_allowed": (405, str(METHOD_NOT_ALLOWED["detail"])),
     "too_large": (413, "Request Entity Too Large"),
-    "undecodable": (400, "There was an error parsing the body"),
+    "undecodable": (400, fastapi_body.UNREADABLE),
     "crashed": (500, "操作失败: internal error"),
     "conversation_not_found": (404, "对话不存在"),
     "message_not_found": (404, "消息不存在"),
@@ -143,16 +143,7 @@ def _takes_files(ask: Ask) -> bool:
 
 def _syntax(ask: Ask, violation: Violation) -> dict[str, Any] | None:
     """The framework's item for broken JSON; None when the body is JSON that cannot be used, or no text."""
-    if not JSON_ERROR.search(violation.got):
-        return None
-    if not ask.call.body:
-        return {"type": "missing", "loc": ["body"], "msg": "Field required", "input": None}
-    try:
-        json.loads(ask.call.body.decode())
-    except json.JSONDecodeError as error:
-        said = {"type": "json_invalid", "loc": ["body", error.pos], "msg": "JSON decode error", "input": {}}
-        return said | {"ctx": {"error": error.msg}}
-    return None
+    return fastapi_body.malformed(ask.call.body) if JSON_ERROR.search(violation.got) else None
 
 
 def _query(raw: bytes) -> dict[str, Any]:

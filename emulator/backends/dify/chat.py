@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import random
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -45,6 +46,7 @@ NAMING_SECONDS = 1.0
 THINKING_SECONDS = 0.35
 HIT_PACE = 0.01
 LONGEST_COMPARED = 500
+NUMBER = re.compile(r"(?<![0-9])[0-9]{1,12}(?![0-9])")
 PICTURE_WORDS = ("draw", "picture", "image", "paint", "画", "图")
 
 
@@ -64,12 +66,13 @@ def send_message(ask: Ask) -> Reply | Stream:
 
     world, data = ask.world, data_of(ask.world)
     now = world.clock.now()
+    turns = len(data.messages.where("conversation", conversation.id)) if conversation is not None else 0
+    steps = ask.script if ask.script is not None else script(ask, app, query, turns)
     if conversation is None:
         named = body.get("auto_generate_name")
         conversation = start_conversation(world, app, user, query, inputs, now, named is None or named)
     else:
         conversation = data.conversations.put(replace(conversation, updated_at=now))
-    turns = len(data.messages.where("conversation", conversation.id))
     message = data.messages.put(
         Message(
             id=world.seed.uuid("message"),
@@ -87,7 +90,6 @@ def send_message(ask: Ask) -> Reply | Stream:
         if file.upload_id is not None:
             data.uses.put(Use(f"{file.upload_id} {message.id}", file.upload_id, message.app_id))
 
-    steps = ask.script if ask.script is not None else script(ask, app, query, turns)
     agent = speaks_as_agent(app, steps)
     task_id = world.seed.uuid("task")
     turn = DifyTurn(ask, conversation, message, task_id, agent)
@@ -117,7 +119,8 @@ def _blocking(ask: Ask, turn: DifyTurn, player: Player) -> Reply:
     if turn.failure is not None:
         failure = turn.failure
         refused = Refused(failure.code or "completion_request_error", failure.message, failure.status)
-        return replace(error_reply(ask, refused), after=after)
+        reply = error_reply(ask, refused)
+        return replace(reply, after=after, cut=len(reply.body) // 2 if cut else None)
     message = turn.message
     body = compact_ascii(
         {
@@ -188,8 +191,8 @@ def tool_round(query: str, rng: random.Random) -> Sequence[Step]:
             File("image", text=query[:200]),
             ToolResult("done"),
         )
-    numbers = [int(word) for word in "".join(c if c.isdigit() and c.isascii() else " " for c in query).split()[:2]]
-    if len(numbers) == 2 and max(numbers) < 10**12:
+    numbers = [int(word) for word in NUMBER.findall(query[:LONGEST_COMPARED])[:2]]
+    if len(numbers) == 2:
         expression = f"{numbers[0]} {'+' if '+' in query else '*'} {numbers[1]}"
         value = numbers[0] + numbers[1] if "+" in query else numbers[0] * numbers[1]
         return (ToolCall("calculator", {"expression": expression}), Wait(0.3), ToolResult({"result": value}))
@@ -213,10 +216,14 @@ def annotation_hit(ask: Ask, app: App, query: str) -> Annotation | None:
         if question == wanted:
             return one
         if max(len(question), len(wanted)) <= LONGEST_COMPARED:
-            ratio = difflib.SequenceMatcher(None, question, wanted).ratio()
-            if ratio > score:
-                best, score = one, ratio
-    return best if best is not None and score >= threshold else None
+            matcher = difflib.SequenceMatcher(None, question, wanted)
+            least = max(score, threshold)
+            # The quick ones are upper bounds: most questions are out after them.
+            if matcher.real_quick_ratio() >= least and matcher.quick_ratio() >= least:
+                ratio = matcher.ratio()
+                if ratio >= threshold and ratio > score:
+                    best, score = one, ratio
+    return best
 
 
 def cited(world: World, app: App, query: str) -> list[dict[str, Any]]:

@@ -72,9 +72,10 @@ DIFFERENCES = (
     ),
     Difference(
         "attached_upload",
-        "a query with an unknown or foreign upload gets 404 `file_not_found`",
-        "it gets 400 `invalid_param`: `Invalid upload file`, `… file id`, `… file id format`",
-        f"{FACTS} §2; DESIGN.md, Small print",
+        "an upload that is unknown or another user's gets 404 `file_not_found`, in a query and in a preview",
+        "an unknown one gets 400 `invalid_param` in a query: `Invalid upload file`, `… file id`, `… file id format`; "
+        "uploads are for all users of the workspace",
+        f"{FACTS} §1 End users, §2; DESIGN.md, Rulings, Small print",
     ),
     Difference(
         "end_user_type",

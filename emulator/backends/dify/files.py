@@ -127,6 +127,9 @@ def preview(ask: Ask) -> Reply:
     uses = data.uses.where("upload", id)
     if kept is None or not uses:
         raise Refused("file_not_found", "File not found in message context" if kept is not None else None)
+    user = ask.query.get("user")
+    if user and user != kept.user_name and not ask.observed("attached_upload"):
+        raise Refused("file_not_found")
     app_id = ask.caller.id_in(ask)
     if all(use.app_id != app_id for use in uses):
         raise Refused("file_access_denied")
@@ -135,10 +138,10 @@ def preview(ask: Ask) -> Reply:
 
 def file_reply(name: str, mime_type: str, data: bytes, attachment: bool) -> Reply:
     """A file's bytes. HTML is never shown in place."""
-    kind = mime_type.partition(";")[0].strip().lower()
-    html = kind in ("text/html", "application/xhtml+xml") or extension_of(name) in ("html", "htm")
     # A header cannot carry what the client made up beyond printable ASCII.
     sent_type = re.sub(r"[^\x20-\x7e]", "", mime_type) or "application/octet-stream"
+    kind = sent_type.partition(";")[0].strip().lower()
+    html = kind in ("text/html", "application/xhtml+xml") or extension_of(name) in ("html", "htm")
     headers = [("Cache-Control", "public, max-age=3600"), *OWN_HEADERS]
     if kind.startswith(("audio/", "video/")):
         headers.append(("Accept-Ranges", "bytes"))
@@ -210,9 +213,10 @@ def _attached(ask: Ask, user: EndUser, entry: Mapping[str, Any]) -> MessageFile 
         return MessageFile(id, kind, name, mime_type, None, method, "user", source=url)
     upload_id = entry.get("upload_file_id") or ""
     kept = data_of(ask.world).uploads.get(upload_id.lower())
-    if kept is None or kept.user_name != user.name:
-        if not ask.observed("attached_upload"):
+    if not ask.observed("attached_upload"):
+        if kept is None or kept.user_name != user.name:
             raise Refused("file_not_found")
+    elif kept is None:
         if not upload_id:
             raise Refused("invalid_param", "Invalid upload file id")
         if not UUID.fullmatch(upload_id):

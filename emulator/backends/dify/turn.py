@@ -5,10 +5,8 @@ Sources: FACTS.md 002 §2 "Streaming: framing" (members and their order) and "St
 
 from __future__ import annotations
 
-import base64
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from decimal import Decimal
 from typing import Any
 
 from emulator.backends import Ask
@@ -16,38 +14,11 @@ from emulator.backends.dify.files import address, shown_at_end
 from emulator.backends.dify.records import Annotation, Conversation, Message, MessageFile, Thought, ToolFile, data_of
 from emulator.backends.dify.wire import ERRORS
 from emulator.call import Event
-from emulator.jsontext import compact
 from emulator.streams.steps import Audio, End, Fail, File, Replace, ToolCall, ToolResult
-from emulator.world.media import mp3_frames, picture_png, speech_mp3
+from emulator.wire.dify_events import input_of, label, observed, shown_thought, spoken
+from emulator.wire.dify_usage import FRAME_TOKENS, ZERO_USAGE, usage
+from emulator.wire.made_files import EXTENSIONS, MEDIA_TYPES, content_of
 from emulator.world.prose import tokens_in
-
-PROMPT_PRICE = Decimal("0.001")
-COMPLETION_PRICE = Decimal("0.002")
-PRICE_UNIT = Decimal("0.001")
-AUDIO_FRAMES = 14
-"""MP3 frames in one `tts_message`: half a second."""
-ZERO_USAGE: Mapping[str, Any] = {
-    "prompt_tokens": 0,
-    "prompt_unit_price": "0.0",
-    "prompt_price_unit": "0.0",
-    "prompt_price": "0.0",
-    "completion_tokens": 0,
-    "completion_unit_price": "0.0",
-    "completion_price_unit": "0.0",
-    "completion_price": "0.0",
-    "total_tokens": 0,
-    "total_price": "0.0",
-    "currency": "USD",
-    "latency": 0.0,
-    "time_to_first_token": None,
-    "time_to_generate": None,
-}
-MAKERS: Mapping[str, Callable[[str], bytes]] = {"image": picture_png, "audio": speech_mp3, "document": str.encode}
-FILE_KINDS: Mapping[str, tuple[str, str]] = {
-    "image": ("png", "image/png"),
-    "audio": ("mp3", "audio/mpeg"),
-    "document": ("txt", "text/plain"),
-}
 
 
 class DifyTurn:
@@ -125,7 +96,7 @@ class DifyTurn:
             self._thought,
             thought=self._text,
             tool=step.name,
-            tool_input=compact({step.name: dict(step.arguments)}).decode(),
+            tool_input=input_of(step.name, step.arguments),
         )
         yield self._thought_event(self._thought)
 
@@ -134,20 +105,18 @@ class DifyTurn:
         yield from self._open_round()
         thought = self._thought
         assert thought is not None
-        name = step.name or thought.tool
-        result = step.result if isinstance(step.result, str) else compact(step.result).decode()
-        thought = replace(thought, thought=self._text, observation=compact({name: result}).decode())
+        observation = observed(step.name or thought.tool, step.result)
+        thought = replace(thought, thought=self._text, observation=observation)
         yield self._thought_event(thought)
         self._close_round(thought)
 
     def file(self, step: File) -> Iterator[Event]:
         """A file that was made: kept, so that its address works."""
         world = self._ask.world
-        extension, mime_type = FILE_KINDS[step.type]
         text = step.text or step.name or self._answer or self.message.query
-        content = MAKERS[step.type](text)
+        content, mime_type = content_of(step.type, text), MEDIA_TYPES[step.type]
         id = world.seed.uuid("tool-file")
-        name = step.name or f"{id}.{extension}"
+        name = step.name or f"{id}.{EXTENSIONS[step.type]}"
         self._data.tool_files.put(ToolFile(id, name, mime_type, content))
         file = MessageFile(id, step.type, name, mime_type, len(content), "tool_file", "assistant")
         self._files.append(file)
@@ -165,12 +134,8 @@ class DifyTurn:
         """Spoken audio, in pieces that decode on their own."""
         text = step.text if step.text is not None else self._unspoken
         self._unspoken = ""
-        frames = mp3_frames(speech_mp3(text))
-        # A lone frame cannot be recognised as MP3, so the last piece takes it along.
-        cuts = list(range(0, max(len(frames) - 1, 1), AUDIO_FRAMES))
-        for start, end in zip(cuts, [*cuts[1:], len(frames)], strict=True):
+        for piece in spoken(text):
             self._audio = True
-            piece = base64.b64encode(b"".join(frames[start:end])).decode()
             yield self._event("tts_message", audio=piece)
 
     def error(self, step: Fail) -> Iterator[Event]:
@@ -227,26 +192,8 @@ class DifyTurn:
 
     def usage(self, seconds: float) -> dict[str, Any]:
         """What the answer took so far."""
-        prompt = tokens_in(self.message.query) + 24
-        completion = tokens_in(self.answer)
-        prompt_price = (prompt * PROMPT_PRICE * PRICE_UNIT).quantize(Decimal("0.0000001"))
-        completion_price = (completion * COMPLETION_PRICE * PRICE_UNIT).quantize(Decimal("0.0000001"))
-        return {
-            "prompt_tokens": prompt,
-            "prompt_unit_price": str(PROMPT_PRICE),
-            "prompt_price_unit": str(PRICE_UNIT),
-            "prompt_price": str(prompt_price),
-            "completion_tokens": completion,
-            "completion_unit_price": str(COMPLETION_PRICE),
-            "completion_price_unit": str(PRICE_UNIT),
-            "completion_price": str(completion_price),
-            "total_tokens": prompt + completion,
-            "total_price": str(prompt_price + completion_price),
-            "currency": "USD",
-            "latency": round(seconds, 3),
-            "time_to_first_token": None if self._first is None else round(self._first, 3),
-            "time_to_generate": None if self._first is None else round(seconds - self._first, 3),
-        }
+        prompt = tokens_in(self.message.query) + FRAME_TOKENS
+        return usage(prompt, tokens_in(self.answer), seconds, self._first)
 
     def _event(self, kind: str, **members: Any) -> Event:
         return Event(data={"event": kind, **self._common, "task_id": self.task_id, **members})
@@ -277,17 +224,7 @@ class DifyTurn:
         self._thought = None
 
     def _thought_event(self, thought: Thought) -> Event:
-        return self._event(
-            "agent_thought",
-            id=thought.id,
-            position=thought.position,
-            thought=thought.thought,
-            observation=thought.observation,
-            tool=thought.tool,
-            tool_labels=labels(thought.tool),
-            tool_input=thought.tool_input,
-            message_files=list(thought.files),
-        )
+        return self._event("agent_thought", **shown_thought(thought, labels(thought.tool)))
 
     def _hit(self, detail: Mapping[str, Any]) -> Annotation | None:
         wanted = detail.get("annotation")
@@ -315,8 +252,4 @@ class DifyTurn:
 
 def labels(tool: str) -> dict[str, Any]:
     """Labels of the tools in `a;b`."""
-    return {
-        name: {"en_US": name.replace("_", " ").title(), "zh_Hans": name.replace("_", " ").title()}
-        for name in tool.split(";")
-        if name
-    }
+    return {name: label(name) for name in tool.split(";") if name}

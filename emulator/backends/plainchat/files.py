@@ -6,9 +6,10 @@ from urllib.parse import quote
 
 from emulator.backends import Ask
 from emulator.backends.plainchat.records import File, data_of
-from emulator.backends.plainchat.wire import Detailed, reply_json
+from emulator.backends.plainchat.wire import reply_json
 from emulator.call import Headers, Reply
 from emulator.errors import Refused
+from emulator.wire.fastapi import Detailed
 
 PICTURES = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp", "image/bmp"})
 """Types that are safe to show in a page."""

@@ -14,6 +14,8 @@ from emulator.call import Event, Headers, Reply, Violation
 from emulator.errors import Refused
 from emulator.jsontext import compact
 from emulator.wire import fastapi
+from emulator.wire.fastapi import Detailed
+from emulator.wire.fastapi_body import missing
 
 JSON: Headers = (("Content-Type", "application/json"),)
 TEXT: Headers = (("Content-Type", "text/plain; charset=utf-8"),)
@@ -52,14 +54,6 @@ MARKERS = (b"[ERROR]", b"[MESSAGE_ID:")
 """What a chunk begins with that is no part of an answer."""
 
 
-class Detailed(Refused):
-    """A refusal in FastAPI's words: its body is a list of what does not fit."""
-
-    def __init__(self, detail: Sequence[Mapping[str, Any]]) -> None:
-        super().__init__("detailed")
-        self.detail = detail
-
-
 def reply_json(value: Any, status: int = 200, headers: Headers = ()) -> Reply:
     """JSON as Starlette writes it: compact, in UTF-8."""
     return Reply(status, (*JSON, *headers), compact(value))
@@ -83,11 +77,6 @@ def refuse(ask: Ask, error: Refused, violations: tuple[Violation, ...]) -> Reply
     status, member, text = ERRORS.get(error.code, ERRORS["crashed"])
     allow: Headers = (("Allow", error.message or ""),) if error.code == "method_not_allowed" else ()
     return reply_json({member: text}, status, allow)
-
-
-def lacking(*loc: str | int) -> dict[str, Any]:
-    """FastAPI's item for a part of a form that is missing; one that is empty counts as missing."""
-    return {"type": "missing", "loc": ["body", *loc], "msg": "Field required", "input": None}
 
 
 def _unreadable(violations: Sequence[Violation]) -> bool:
@@ -121,14 +110,14 @@ def _chat(ask: Ask, violations: tuple[Violation, ...]) -> Refused:
 
 
 def _form(*fields: str) -> Callable[[Ask, tuple[Violation, ...]], Refused]:
-    """A form with these fields. A body that is no form has none of them."""
+    """A form with these fields. A body that is no form has none of them; a field that is empty counts as missing."""
 
     def refused(ask: Ask, violations: tuple[Violation, ...]) -> Refused:
         if violations[0].rule == "media_type":
-            return Detailed([lacking(field) for field in fields])
+            return Detailed([missing(field) for field in fields])
         members = _by_member(violations)
-        missing = [lacking(field) for field in fields if field in members and _left_out(members[field])]
-        return Detailed(missing) if missing and not _unreadable(violations) else Refused("malformed")
+        absent = [missing(field) for field in fields if field in members and _left_out(members[field])]
+        return Detailed(absent) if absent and not _unreadable(violations) else Refused("malformed")
 
     return refused
 
@@ -137,8 +126,8 @@ def _login(ask: Ask, violations: tuple[Violation, ...]) -> Refused:
     """Name and password; null is as good as nothing."""
     members = _by_member(violations)
     given = ask.body if isinstance(ask.body, dict) else {}
-    missing = [name for name, one in members.items() if _left_out(one) or (name in given and given[name] is None)]
-    if _unreadable(violations) or len(missing) < len(members):
+    absent = [name for name, one in members.items() if _left_out(one) or (name in given and given[name] is None)]
+    if _unreadable(violations) or len(absent) < len(members):
         return Refused("malformed")
     return Refused("credentials_missing")
 

@@ -10,13 +10,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from emulator.backends import Ask
-from emulator.backends.ruoyi.wire import JSON, Detailed, stamp
+from emulator.backends.ruoyi.wire import JSON, stamp
 from emulator.call import Reply
 from emulator.contract.door import Unreadable, media_type, read_multipart, read_query
 from emulator.errors import Refused
 from emulator.jsontext import compact
 from emulator.wire import jwt
 from emulator.wire.bearer import credentials
+from emulator.wire.fastapi import Detailed
+from emulator.wire.fastapi_body import missing
 from emulator.world.session import World
 
 TOKEN_SECONDS = 24 * 3600
@@ -83,9 +85,7 @@ def login(ask: Ask) -> Reply:
     form = _form(ask)
     absent = [name for name in REQUIRED if not form.get(name)]
     if absent:
-        raise Detailed(
-            [{"type": "missing", "loc": ["body", name], "msg": "Field required", "input": None} for name in absent]
-        )
+        raise Detailed([missing(name) for name in absent])
     user = NAMES.get(form["username"])
     if user is None:
         raise Refused("no_such_user")

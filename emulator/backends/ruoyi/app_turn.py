@@ -5,25 +5,19 @@ Sources: FACTS.md 000 (frames are passed through) and 002 §2 (members and their
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from emulator.backends import Ask
 from emulator.backends.ruoyi.failures import Failure, app_failure
-from emulator.backends.ruoyi.files import FILE_KINDS, address, content_of, keep_file
+from emulator.backends.ruoyi.files import address, keep_file
 from emulator.call import Event
-from emulator.jsontext import compact
 from emulator.streams.steps import Audio, End, Fail, File, Replace, ToolCall, ToolResult
-from emulator.wire.dify_usage import usage
-from emulator.world.media import mp3_frames, speech_mp3
+from emulator.wire.dify_events import input_of, label, observed, shown_thought, spoken
+from emulator.wire.dify_usage import FRAME_TOKENS, usage
+from emulator.wire.made_files import EXTENSIONS, content_of
 from emulator.world.prose import tokens_in
-
-AUDIO_FRAMES = 14
-"""MP3 frames in one `tts_message`: half a second."""
-FRAME_TOKENS = 24
-"""What an app's own prompt adds to the question."""
 
 
 class Keeper(Protocol):
@@ -119,7 +113,7 @@ class AppTurn:
             yield from self._close_round(self._round)
         yield from self._open_round()
         assert self._round is not None
-        given = compact({step.name: dict(step.arguments)}).decode()
+        given = input_of(step.name, step.arguments)
         self._round = replace(self._round, thought="".join(self._thought), tool=step.name, tool_input=given)
         yield self._thought_event(self._round)
 
@@ -127,8 +121,7 @@ class AppTurn:
         """The agent's step, now with what its tool observed; the round is over."""
         yield from self._open_round()
         assert self._round is not None
-        result = step.result if isinstance(step.result, str) else compact(step.result).decode()
-        observation = compact({step.name or self._round.tool: result}).decode()
+        observation = observed(step.name or self._round.tool, step.result)
         yield from self._close_round(replace(self._round, observation=observation))
 
     def file(self, step: File) -> Iterator[Event]:
@@ -141,7 +134,7 @@ class AppTurn:
         self._files.append(
             {
                 "related_id": file.id,
-                "extension": f".{FILE_KINDS[step.type][0]}",
+                "extension": f".{EXTENSIONS[step.type]}",
                 "filename": file.name,
                 "size": len(file.data),
                 "mime_type": file.mime_type,
@@ -163,12 +156,9 @@ class AppTurn:
         """Spoken audio, in pieces that decode on their own."""
         text = step.text if step.text is not None else "".join(self._unspoken)
         self._unspoken.clear()
-        frames = mp3_frames(speech_mp3(text))
-        # A lone frame cannot be recognised as MP3, so the last piece takes it along.
-        cuts = list(range(0, max(len(frames) - 1, 1), AUDIO_FRAMES))
-        for start, end in zip(cuts, [*cuts[1:], len(frames)], strict=True):
+        for piece in spoken(text):
             self._audio = True
-            yield self._event("tts_message", audio=base64.b64encode(b"".join(frames[start:end])).decode())
+            yield self._event("tts_message", audio=piece)
 
     def error(self, step: Fail) -> Iterator[Event]:
         """The answer fails: one error event, which has no task."""
@@ -231,15 +221,5 @@ class AppTurn:
         self._thought.clear()
 
     def _thought_event(self, one: Round) -> Event:
-        label = one.tool.replace("_", " ").title()
-        return self._event(
-            "agent_thought",
-            id=one.id,
-            position=one.position,
-            thought=one.thought,
-            observation=one.observation,
-            tool=one.tool,
-            tool_labels={one.tool: {"en_US": label, "zh_Hans": label}} if one.tool else {},
-            tool_input=one.tool_input,
-            message_files=list(one.files),
-        )
+        labels = {one.tool: label(one.tool)} if one.tool else {}
+        return self._event("agent_thought", **shown_thought(one, labels))

@@ -8,18 +8,11 @@ from typing import Any
 from emulator.backends import Ask
 from emulator.backends.ruoyi.accounts import User
 from emulator.backends.ruoyi.failures import Failure
-from emulator.backends.ruoyi.records import (
-    CHAT_COUNT,
-    MESSAGE_COUNT,
-    Chat,
-    ChatMessage,
-    Json,
-    data_of,
-    next_number,
-)
+from emulator.backends.ruoyi.records import Chat, ChatMessage, Json, data_of
 from emulator.backends.ruoyi.wire import bare, enveloped
 from emulator.call import Reply
 from emulator.errors import Refused
+from emulator.wire.numbers import next_number
 from emulator.world.clock import iso
 from emulator.world.paging import by_offset
 from emulator.world.prose import tokens_in
@@ -54,13 +47,13 @@ def own_chat(ask: Ask) -> Chat:
 
 def new_chat(world: World, title: str, app_id: int, user_id: int, at: float) -> Chat:
     """A chat without messages."""
-    return data_of(world).chats.put(Chat(next_number(world, CHAT_COUNT), title, app_id, user_id, at, at))
+    return data_of(world).chats.put(Chat(next_number(world, "chat"), title, app_id, user_id, at, at))
 
 
 def new_message(world: World, chat: Chat, role: str, content: str, at: float, **members: Any) -> ChatMessage:
     """A message of a chat; `members` are those of ChatMessage."""
     members.setdefault("tokens", tokens_in(content))
-    id = next_number(world, MESSAGE_COUNT)
+    id = next_number(world, "message")
     return data_of(world).messages.put(ChatMessage(id, chat.id, role, content, at, **members))
 
 

@@ -8,29 +8,18 @@ from emulator.backends import Ask
 from emulator.backends.ruoyi.records import ToolFile, data_of
 from emulator.call import Reply
 from emulator.errors import Refused
-from emulator.world.media import picture_png, speech_mp3
+from emulator.wire import made_files
 from emulator.world.session import DEFAULT, World
 
-FILE_KINDS: Mapping[str, tuple[str, str]] = {
-    "image": ("png", "image/png"),
-    "audio": ("mp3", "audio/mpeg"),
-    "document": ("txt", "text/plain; charset=utf-8"),
-}
-"""Kind of a file → its extension and media type."""
-
-
-def content_of(kind: str, text: str) -> bytes:
-    """A file of that kind about a text."""
-    if kind == "image":
-        return picture_png(text)
-    return speech_mp3(text) if kind == "audio" else text.encode()
+MEDIA_TYPES: Mapping[str, str] = made_files.MEDIA_TYPES | {"document": "text/plain; charset=utf-8"}
+"""Kind of a file → its media type, which is its Content-Type as well."""
 
 
 def keep_file(world: World, name: str | None, kind: str, data: bytes) -> ToolFile:
     """A new file."""
-    extension, mime_type = FILE_KINDS[kind]
     id = world.seed.uuid("tool-file")
-    return data_of(world).files.put(ToolFile(id, name or f"{id}.{extension}", mime_type, data))
+    name = name or f"{id}.{made_files.EXTENSIONS[kind]}"
+    return data_of(world).files.put(ToolFile(id, name, MEDIA_TYPES[kind], data))
 
 
 def address(ask: Ask, file: ToolFile, kind: str) -> str:
@@ -38,7 +27,7 @@ def address(ask: Ask, file: ToolFile, kind: str) -> str:
     mount = ask.call.mount
     if ask.session.name != DEFAULT and not mount.startswith("/_s/"):
         mount = f"/_s/{ask.session.name}{mount}"
-    return f"{ask.call.origin}{mount}/files/tools/{file.id}.{FILE_KINDS[kind][0]}"
+    return f"{ask.call.origin}{mount}/files/tools/{file.id}.{made_files.EXTENSIONS[kind]}"
 
 
 def get_file(ask: Ask) -> Reply:

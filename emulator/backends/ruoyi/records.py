@@ -10,8 +10,6 @@ from emulator.world.session import World
 from emulator.world.store import Collection, Store
 
 Json = Mapping[str, Any]
-CHAT_COUNT = "chat-number"
-MESSAGE_COUNT = "message-number"
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,10 +85,3 @@ def _declare(store: Store) -> Data:
         conversations=store.collection("conversations", Conversation),
         files=store.collection("files", ToolFile),
     )
-
-
-def next_number(world: World, kind: str) -> int:
-    """The next integer id of a kind, from 1 on, as a database counts rows: a number never comes again."""
-    number = world.seed.counters.get(kind, 0) + 1
-    world.seed.counters[kind] = number
-    return number

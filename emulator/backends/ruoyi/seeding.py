@@ -6,10 +6,9 @@ from __future__ import annotations
 from dataclasses import replace
 from random import Random
 
-from emulator.backends.ruoyi.app_turn import FRAME_TOKENS
 from emulator.backends.ruoyi.chats import APOLOGY, new_chat, new_message
 from emulator.backends.ruoyi.records import Chat, Conversation, Json, data_of
-from emulator.wire.dify_usage import usage
+from emulator.wire.dify_usage import FRAME_TOKENS, usage
 from emulator.world import prose
 from emulator.world.session import World
 

@@ -18,6 +18,7 @@ from emulator.errors import Refused
 from emulator.jsontext import compact
 from emulator.streams.sse import encode as encode_frame
 from emulator.wire import fastapi, fastapi_body
+from emulator.wire.fastapi import Detailed
 
 JSON: Headers = (("Content-Type", "application/json"),)
 EVENTS: Headers = (("Content-Type", "text/event-stream; charset=utf-8"),)
@@ -57,14 +58,6 @@ LIMITS: Mapping[str, str] = {"minimum": "ge", "maximum": "le", "minLength": "min
 """Rule → what the framework calls its number in `ctx`."""
 
 
-class Detailed(Refused):
-    """A refusal with the framework's list of what is wrong."""
-
-    def __init__(self, detail: Sequence[Mapping[str, Any]]) -> None:
-        super().__init__("invalid")
-        self.detail = detail
-
-
 def bare(value: Any) -> Reply:
     """A body that is just the value: the Dify operations declare their models."""
     return Reply(200, JSON, compact(value))
@@ -99,7 +92,7 @@ def refuse(ask: Ask, error: Refused, violations: tuple[Violation, ...]) -> Reply
         case "method_not_allowed":
             allow = ("Allow", error.message or "")
             return Reply(405, (*JSON, allow), compact(dict(fastapi.METHOD_NOT_ALLOWED)))
-        case "invalid" if not isinstance(error, Detailed):
+        case "invalid":
             return error_reply(ask, _invalid(ask, violations))
         case _:
             return error_reply(ask, error)

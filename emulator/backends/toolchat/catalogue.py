@@ -5,9 +5,10 @@ from __future__ import annotations
 from emulator.backends import Ask
 from emulator.backends.toolchat.tools import TOOLS, run
 from emulator.backends.toolchat.tools.tool import CATEGORIES, Tool
-from emulator.backends.toolchat.wire import Detailed, mismatch, success
+from emulator.backends.toolchat.wire import mismatch, success
 from emulator.call import Reply
 from emulator.errors import Refused
+from emulator.wire.fastapi import Detailed
 
 
 def find_tool(ask: Ask) -> Tool:
@@ -37,5 +38,5 @@ def execute_tool(ask: Ask) -> Reply:
     tool = find_tool(ask)
     detail = mismatch(tool, ask.body)
     if detail:
-        raise Detailed("tool_mismatch", detail)
+        raise Detailed(detail, "tool_mismatch")
     return success(run(tool, ask.body))

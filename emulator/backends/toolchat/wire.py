@@ -5,8 +5,7 @@ Sources: FACTS.md 004 (envelope), the texts that FACTS.md leaves open are those 
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from emulator.backends import Ask
@@ -17,7 +16,8 @@ from emulator.contract.door import Unreadable, read_query
 from emulator.errors import Refused
 from emulator.jsontext import compact
 from emulator.streams.sse import encode as encode_frame
-from emulator.wire import fastapi
+from emulator.wire import fastapi, fastapi_body
+from emulator.wire.fastapi import Detailed
 
 JSON: Headers = (("Content-Type", "application/json"),)
 EVENTS: Headers = (("Content-Type", "text/event-stream; charset=utf-8"), ("Cache-Control", "no-cache"))
@@ -35,9 +35,9 @@ ERRORS: Mapping[str, tuple[int, str, str | None]] = {
     "message_not_found": (404, "消息不存在", None),
     "tool_not_found": (404, "工具不存在", None),
     "tool_mismatch": (409, "参数与工具不匹配", None),
-    "invalid": (422, "请求参数错误", None),
-    "bad_request": (400, "请求格式错误", "There was an error parsing the body"),
-    "undecodable": (400, "请求格式错误", "There was an error parsing the body"),
+    "detailed": (422, "请求参数错误", None),
+    "bad_request": (400, "请求格式错误", fastapi_body.UNREADABLE),
+    "undecodable": (400, "请求格式错误", fastapi_body.UNREADABLE),
     "unknown_path": (404, "接口不存在", "Not Found"),
     "method_not_allowed": (405, "请求方法不允许", "Method Not Allowed"),
     "too_large": (413, "请求体过大", "Request Entity Too Large"),
@@ -63,14 +63,6 @@ MISSING: Mapping[str, str] = {
 }
 """What a path that names nothing gets, where it is not about a conversation."""
 ABSENT: Any = object()
-
-
-class Detailed(Refused):
-    """A refusal whose `detail` is a list."""
-
-    def __init__(self, code: str, detail: Sequence[Mapping[str, Any]]) -> None:
-        super().__init__(code)
-        self.detail = detail
 
 
 def success(data: Any = ABSENT, message: str | None = None) -> Reply:
@@ -145,42 +137,13 @@ def _invalid(ask: Ask, violations: tuple[Violation, ...]) -> Refused:
         return Refused("bad_request")
     first = violations[0]
     if first.rule == "json":
-        malformed = _malformed(ask.call.body)
-        return Refused("bad_request") if malformed is None else Detailed("invalid", [malformed])
+        broken = fastapi_body.broken(ask.call.body)
+        return Refused("bad_request") if broken is None else Detailed([broken])
     if first.rule == "media_type":
-        return Detailed("invalid", [_unread(ask.call.body)])
+        return Detailed([fastapi_body.no_object(ask.call.body.decode("utf-8", "replace"))])
     detail = fastapi.detail(violations, ask.body, query)
     tool = TOOLS.get(ask.path.get("name", ""))
     if tool is not None:
         # A body that fits no tool does not fit this one: how, is what helps its author.
         detail = mismatch(tool, ask.body) or detail
-    return Detailed("invalid", detail)
-
-
-def _malformed(body: bytes) -> dict[str, Any] | None:
-    """What FastAPI says of text that is no JSON; None for what is no text, or JSON that nobody could keep."""
-    try:
-        json.loads(body)
-    except json.JSONDecodeError as error:
-        return {
-            "type": "json_invalid",
-            "loc": ["body", error.pos],
-            "msg": "JSON decode error",
-            "input": {},
-            "ctx": {"error": error.msg},
-        }
-    except (ValueError, RecursionError):
-        pass
-    return None
-
-
-def _unread(body: bytes) -> dict[str, Any]:
-    """What FastAPI says of a body that is missing, or of another media type."""
-    if not body:
-        return {"type": "missing", "loc": ["body"], "msg": "Field required", "input": None}
-    return {
-        "type": "model_attributes_type",
-        "loc": ["body"],
-        "msg": "Input should be a valid dictionary or object to extract fields from",
-        "input": body.decode("utf-8", "replace"),
-    }
+    return Detailed(detail)

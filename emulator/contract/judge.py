@@ -323,39 +323,14 @@ def _body(document: Document, operation: Operation, tools: Tools) -> _Body | Non
 
 def _read_body(body: _Body, call: Call) -> tuple[Any, tuple[Part, ...], list[Violation]]:
     content_type = call.headers.get("content-type", "")
-    name = media_type(content_type)
     if not call.body and not body.required:
         return None, (), []
-    media = _find_media(body.media, name)
+    media = _find_media(body.media, media_type(content_type))
     if media is None:
-        expected = " or ".join(body.media)
-        return (
-            None,
-            (),
-            [
-                Violation(
-                    "body",
-                    "",
-                    "media_type",
-                    f"Content-Type {expected}",
-                    _shown(content_type) if content_type else "none",
-                )
-            ],
-        )
-    parts: tuple[Part, ...] = ()
+        wanted, got = f"Content-Type {' or '.join(body.media)}", _shown(content_type) if content_type else "none"
+        return None, (), [Violation("body", "", "media_type", wanted, got)]
     try:
-        if media.startswith("multipart/"):
-            parts = tuple(read_multipart(call.body, content_type))
-            value: Any = _fields(parts, body.arrays[media])
-        elif media == "application/x-www-form-urlencoded":
-            value = {
-                field: values if field in body.arrays[media] else values[0]
-                for field, values in read_query(call.body).items()
-            }
-        elif media == "application/json" or media.endswith("+json"):
-            value = read_json(call.body)
-        else:
-            value = call.body
+        value, parts = _decoded(call.body, content_type, media, body.arrays[media])
     except Unreadable as error:
         rule = "multipart" if media.startswith("multipart/") else "json"
         return None, (), [Violation("body", "", rule, f"a body of {media}", str(error))]
@@ -378,6 +353,19 @@ def _read_body(body: _Body, call: Call) -> tuple[Any, tuple[Part, ...], list[Vio
         for member, default in body.defaults[media].items():
             value.setdefault(member, default)
     return value, parts, []
+
+
+def _decoded(raw: bytes, content_type: str, media: str, arrays: frozenset[str]) -> tuple[Any, tuple[Part, ...]]:
+    """The value that a body of a known media type says, and its parts. Raises Unreadable."""
+    if media.startswith("multipart/"):
+        parts = tuple(read_multipart(raw, content_type))
+        return _fields(parts, arrays), parts
+    if media == "application/x-www-form-urlencoded":
+        form = read_query(raw)
+        return {field: values if field in arrays else values[0] for field, values in form.items()}, ()
+    if media == "application/json" or media.endswith("+json"):
+        return read_json(raw), ()
+    return raw, ()
 
 
 def _find_media(known: Mapping[str, Any], name: str) -> str | None:

@@ -239,6 +239,7 @@ def _check(chosen: argparse.Namespace) -> int:
     for service in services.values():
         try:
             found += [str(problem) for problem in problems(service.file)]
+            service.lookup  # noqa: B018  # opens the behaviour and its routes
         except Broken as error:
             found.append(str(error))
     files = [(folder, file) for folder in scenario_folders(settings) for file in sorted(folder.rglob("*.yaml"))]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from emulator.backends import Backend, Behaviour, Extra, behaviour_module
 from emulator.contract.document import Document, Operation, open_document, problems
 from emulator.contract.lookup import Found, Lookup
-from emulator.errors import Broken
+from emulator.errors import Broken, nearest
 from emulator.plain import plain_backend
 from emulator.settings import Settings
 from emulator.streams.scenario import Scenarios
@@ -75,7 +75,11 @@ class Service:
     def backend(self) -> Backend:
         """Its behaviour; one that answers from schemas alone where there is no module."""
         with self._lock:
-            return behaviour_module(self.name, self._settings.modules) or plain_backend(self.name, self.document)
+            backend = behaviour_module(self.name, self._settings.modules)
+            if backend is None:
+                return plain_backend(self.name, self.document)
+            _check_names(backend, self.document)
+            return backend
 
     @cached_property
     def lookup(self) -> Lookup[Route]:
@@ -140,3 +144,15 @@ class Service:
         return routes + [
             (extra.method, extra.path, Route(None, extra.behaviour, extra)) for extra in self.backend.extras
         ]
+
+
+def _check_names(backend: Backend, document: Document) -> None:
+    """Raise Broken for a name in a BACKEND that its spec does not have."""
+    if backend.name != document.name:
+        raise Broken(str(document.file), f"its BACKEND is named {backend.name!r}, expected {document.name!r}")
+    for what, ids in (("behaviours", backend.behaviours), ("chat_text", backend.chat_text)):
+        for id in ids:
+            if id not in document.operations:
+                near = nearest(id, document.operations)
+                hint = f"; did you mean {near[0]!r}?" if near else ""
+                raise Broken(str(document.file), f"{what} of its BACKEND names {id!r}, no operation of the spec{hint}")

@@ -120,7 +120,7 @@ def list_said(ask: Ask) -> Reply:
 
 
 def refuse(ask: Ask, error: Refused, violations: tuple[Violation, ...]) -> Reply:
-    status = {"unknown_path": 404, "method_not_allowed": 405}.get(error.code, 400)
+    status = {"unknown_path": 404, "method_not_allowed": 405, "too_large": 413, "crashed": 500}.get(error.code, 400)
     return Reply(status, JSON, compact({"echo": [str(one) for one in violations] or error.code}))
 
 

@@ -10,7 +10,7 @@ from openapi_core.validation.schemas.exceptions import InvalidSchemaValue
 
 from emulator.call import Event, Reply, Violation
 from emulator.contract.document import EVENT_STREAM, Document, Operation
-from emulator.contract.door import Unreadable, media_type, read_json
+from emulator.contract.door import media_type
 from emulator.contract.judge import Tools, schema_path, violations_of
 
 EDGE_HEADERS = ("content-length",)
@@ -51,8 +51,8 @@ class Inspector:
         if "schema" not in content[key] or not (name == "application/json" or name.endswith("+json")):
             return found
         try:
-            value = read_json(reply.body)
-        except Unreadable as error:
+            value = json.loads(reply.body)
+        except ValueError as error:
             return [*found, Violation("body", "", "json", "JSON", str(error))]
         pointer = (*self._responses(operation, str(reply.status)), "content", key, "schema")
         return [*found, *self._validate(pointer, value)]

@@ -46,7 +46,14 @@ def detail(
     violations: Iterable[Violation], body: Any = None, query: Mapping[str, Any] | None = None
 ) -> list[dict[str, Any]]:
     """The `detail` list for violations. `body` and `query` are the values that were judged, for `input`."""
-    return [_item(violation, body, query or {}) for violation in violations]
+    listed = list(violations)
+    # Of a member that is no text and none of the choices, the framework tells the choices.
+    chosen = {(one.place, one.pointer) for one in listed if one.rule == "enum"}
+    return [
+        _item(one, body, query or {})
+        for one in listed
+        if not (one.rule == "type" and (one.place, one.pointer) in chosen)
+    ]
 
 
 def _item(violation: Violation, body: Any, query: Mapping[str, Any]) -> dict[str, Any]:
@@ -100,7 +107,7 @@ def _words(violation: Violation) -> tuple[str, str]:
     if violation.rule == "json":
         return "json_invalid", f"JSON decode error: {violation.got}"
     if violation.rule == "type":
-        kind = expected.removeprefix("an ").removeprefix("a ")
+        kind = "boolean" if expected == "true or false" else expected.removeprefix("an ").removeprefix("a ")
         if violation.place != "body" and kind in PARSING:
             return PARSING[kind]
         return TYPES.get(kind.partition(" or ")[0], ("value_error", f"Input should be {expected}"))

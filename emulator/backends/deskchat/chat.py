@@ -54,7 +54,8 @@ def stream_message(ask: Ask) -> Stream:
     def keep(text: str, whole: bool) -> None:
         message = data_of(world).messages.get(answer.id)
         if message is not None:
-            reword(world, message, text, finished=whole)
+            # What was edited while it was under way stays as it was edited.
+            reword(world, message, message.content or text, finished=whole)
             touch(world, conversation.id)
 
     task_id = world.seed.uuid("task")
@@ -101,7 +102,7 @@ def regenerate(ask: Ask) -> Reply:
         words = ERRORS["regeneration_failed"][1] + reason_of(turn.failure)
         return replace(error_reply(Refused("regeneration_failed", words)), after=player.seconds)
     if answer is None:
-        answer = add_message(world, conversation.id, "assistant", "")
+        answer = replace(add_message(world, conversation.id, "assistant", ""), answers=message.id)
     answer = reword(world, answer, turn.text, version)
     touch(world, conversation.id)
     reply = _regenerated(answer.id, answer.content, answer.updated_at)
@@ -114,6 +115,9 @@ def _pair(messages: Sequence[Message], message: Message) -> tuple[Message, Messa
     if message.role == "assistant":
         questions = [one for one in messages[:at] if one.role == "user"]
         return (questions[-1] if questions else message), message
+    made = next((one for one in messages if one.answers == message.id), None)
+    if made is not None:
+        return message, made
     behind = messages[at + 1] if at + 1 < len(messages) else None
     return message, behind if behind is not None and behind.role == "assistant" else None
 

@@ -160,7 +160,7 @@ def delete_conversations(ask: Ask) -> Reply:
 
 def _known(ask: Ask, ids: Iterable[str]) -> list[Conversation]:
     """The conversations that ids name, each once: a million times the same id is no more work than one."""
-    found = (known_conversation(ask, uuid) for uuid in dict.fromkeys(ids))
+    found = (known_conversation(ask, uuid) for uuid in dict.fromkeys(one.lower() for one in ids))
     return [one for one in found if one is not None]
 
 

@@ -34,6 +34,10 @@ class Unusable(Exception):
     """A file that no export wrote."""
 
 
+MOST_LINES = 500_000
+"""Lines of a file that are looked at one by one."""
+
+
 class TooMany(Exception):
     """A file with more conversations and messages than can be kept."""
 
@@ -88,6 +92,8 @@ def read(data: bytes, most: int) -> list[Talk]:
 def _lines(text: str) -> list[str]:
     """The lines of a file. A first line has no line break in it, so if it ends in CR an editor has rewritten all line
     ends."""
+    if text.count("\n") > MOST_LINES:
+        raise TooMany
     if text.partition("\n")[0].endswith("\r"):
         text = text.replace("\r\n", "\n")
     return text.split("\n")

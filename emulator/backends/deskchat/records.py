@@ -40,7 +40,7 @@ class Conversation:
 @dataclass(frozen=True, slots=True)
 class Message:
     """A message. `finished` is False for an answer that is under way, failed or was cancelled; `version` counts how
-    often it was answered anew."""
+    often it was answered anew. `answers` is the message that an answer was made for when it stands elsewhere."""
 
     id: str
     number: int
@@ -55,6 +55,7 @@ class Message:
     status: Status = "active"
     finished: bool = True
     version: int = 0
+    answers: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,8 @@ def read(text: str) -> float:
     """Unix seconds of such a text. Raises ValueError for any other, and for a day that no month has."""
     if not MOMENT.fullmatch(text):
         raise ValueError(text)
-    return datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp()
+    # Times here are to the second; a fraction may round up to a year that cannot be shown.
+    return datetime.fromisoformat(text[:19]).replace(tzinfo=UTC).timestamp()
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,7 @@ def export_conversation(ask: Ask) -> Reply:
 def export_conversations(ask: Ask) -> Reply:
     """`exportConversations`: in the order of the ids, each once; an id that names nothing refuses the whole."""
     # Once: a thousand times the same id would make a file that no store can hold.
-    written = [_written(ask, uuid) for uuid in dict.fromkeys(ask.body["chat_ids"])]
+    written = [_written(ask, uuid) for uuid in dict.fromkeys(one.lower() for one in ask.body["chat_ids"])]
     return _file(ask, "conversations", written, many=True)
 
 
@@ -48,6 +48,8 @@ def _file(ask: Ask, name: str, written: Sequence[formats.Written], many: bool) -
     headers = (
         ("Content-Type", content_type),
         ("Content-Disposition", f'attachment; filename="{name}.{extension}"'),
+        # For pages that save the file under its name.
+        ("Access-Control-Expose-Headers", "Content-Disposition"),
     )
     return Reply(200, headers, formats.write(ask.body["format"], written, many))
 

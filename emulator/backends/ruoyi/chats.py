@@ -152,7 +152,7 @@ def save_chat(ask: Ask) -> Reply:
     now = world.clock.now()
     chat = new_chat(world, title, app_id, caller.id, now)
     for message in said:
-        new_message(world, chat, message["role"], message["content"], now)
+        new_message(world, chat, message["role"], message["content"] or "", now)
     return enveloped(ask, {"success": True, "chat_id": chat.id, "message_count": len(said)})
 
 

@@ -97,7 +97,7 @@ def _turn(ask: Ask, model: str) -> tuple[CompletionTurn, Sequence[Step]]:
         raise Refused("provider_kind")
     body = ask.body
     messages = body["messages"]
-    prompt = sum(prose.tokens_in(message["content"]) + MESSAGE_TOKENS for message in messages)
+    prompt = sum(prose.tokens_in(message["content"] or "") + MESSAGE_TOKENS for message in messages)
     options = body.get("stream_options") or {}
     steps: Sequence[Step] | None = ask.script
     if steps is None:
@@ -120,8 +120,8 @@ def _thinks(step: Step) -> bool:
 def _script(ask: Ask, model: str, messages: Sequence[Mapping[str, Any]], most: int | None) -> Sequence[Step]:
     """What the model does of its own accord: the same question at the same turn gets the same answer, cut after `most`
     tokens."""
-    asked = [message["content"] for message in messages if message["role"] == "user"]
-    question = asked[-1] if asked else messages[-1]["content"]
+    asked = [message["content"] or "" for message in messages if message["role"] == "user"]
+    question = asked[-1] if asked else messages[-1]["content"] or ""
     rng = ask.world.seed.rng("completion", f"{model}\x00{len(asked)}\x00{question}")
     thought = _thought(question, rng) if model == REASONER else ""
     answer = prose.answer_to(question, rng)

@@ -16,7 +16,7 @@ from emulator.backends.toolchat.tools.arithmetic import Malformed, evaluate
 from emulator.backends.toolchat.tools.crawler import PAGE_PATTERN
 from emulator.streams.steps import Say, Step, ToolCall, ToolResult, Wait
 from emulator.world import prose
-from emulator.world.prose import Language
+from emulator.world.phrases import Language
 from emulator.world.seed import Seed
 
 READ_CHARACTERS = 600

@@ -264,4 +264,8 @@ def _check_scenario(folder: Path, file: Path, services: Mapping[str, Service]) -
         near = nearest(parts[0], known) if len(parts) == 2 else []
         hint = f"; did you mean {near[0]}/{parts[1]}?" if near else ""
         raise Broken(str(file), f"expected BACKEND/NAME.yaml, BACKEND one of {', '.join(known)}{hint}")
-    load(file, None if parts[0] == ANY else services[parts[0]].backend.chat_text)
+    if parts[0] == ANY:
+        load(file)
+    else:
+        backend = services[parts[0]].backend
+        load(file, backend.chat_text, backend.speaks)

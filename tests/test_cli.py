@@ -349,3 +349,10 @@ def test_no_colours_in_a_file() -> None:
     done = run("routes", "dfy", NO_COLOR="")
     assert (done.returncode, done.stdout) == (2, "")
     assert "\x1b" not in done.stderr
+
+
+def test_check_tells_a_step_that_a_dialect_cannot_say(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = write(tmp_path, "deskchat/t.yaml", "steps:\n  - say: Hi\n  - tool_call: {name: x}\n")
+    assert main(["check", "--scenarios", str(tmp_path)]) == 1
+    out = capsys.readouterr().out
+    assert out.startswith(f"{file}:3:5: this backend cannot say 'tool_call'; it says say, ")

@@ -18,6 +18,7 @@ from emulator.errors import Broken, Misused, nearest
 from emulator.source import Pointer, Source, read
 from emulator.streams.steps import (
     PACE,
+    VERBS,
     Audio,
     Bytes,
     End,
@@ -152,13 +153,18 @@ def asked_for(text: str) -> str | None:
     return None if found is None else found.group(1) or ""
 
 
-def load(file: Path, playable: Collection[str] | None = None) -> Scenario:
+def load(file: Path, playable: Collection[str] | None = None, speaks: Collection[str] | None = None) -> Scenario:
     """Read one scenario file. Raises Broken with the line of what is wrong and the nearest valid word; an `operation`
-    must be one of `playable`."""
+    must be one of `playable`, and each step one of the words that the dialect `speaks`."""
     reader = _Reader(read(file))
     scenario = reader.scenario(file.stem)
     if scenario.operation is not None and playable is not None and scenario.operation not in playable:
         raise reader.source.broken(("operation",), reader.unknown("operation", scenario.operation, playable))
+    for number, step in enumerate(scenario.steps):
+        verb = VERBS[type(step)]
+        if speaks is not None and verb not in speaks:
+            can = ", ".join(word for word in STEPS if word in speaks)
+            raise reader.source.broken(("steps", number), f"this backend cannot say {verb!r}; it says {can}")
     return scenario
 
 

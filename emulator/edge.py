@@ -260,7 +260,8 @@ async def reset(scope: Scope) -> None:
     if transport is None:
         raise ConnectionResetError("the answer was cut on purpose")
     sock = transport.get_extra_info("socket")
-    with contextlib.suppress(OSError, AttributeError):
+    # The client may have closed its end meanwhile: then there is no socket to ask.
+    with contextlib.suppress(OSError, AttributeError, ValueError):
         # Lingering for no time makes the close a reset.
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     transport.abort()
@@ -360,7 +361,8 @@ class Sending:
             elif whole:
                 whole = False
                 await reset(self._scope)
-            if self._left:
+            if self._left and whole:
+                # After a reset nobody listens either, but the answer goes on in the store.
                 break
         return whole
 

@@ -216,3 +216,24 @@ def test_the_framework_words_booleans_and_choices(server: ThreadedServer, sessio
     body = {"chat_id": uuid, "content": "x", "message_type": None}
     detail = httpx.post(f"{base}/messages", headers=headers, json=body).json()["detail"]
     assert [one["type"] for one in detail] == ["literal_error"]
+
+
+def test_who_leaves_while_a_reset_is_under_way_takes_nothing_from_the_store(server: ThreadedServer) -> None:
+    """A fault damages the wire only, however soon the client closes its end."""
+    body = json.dumps({**ASK, "response_mode": "streaming"}).encode()
+    head = b"POST /_s/leaver/dify/v1/chat-messages HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer app-emulator\r\n"
+    head += b"Content-Type: application/json\r\nX-Emulator-Scenario: disconnect-mid-stream\r\n"
+    host, port = server.url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=20) as sock:
+        sock.sendall(head + b"Content-Length: %d\r\n\r\n" % len(body) + body)
+        received = b""
+        while b'"answer":" then"' not in received:
+            received += sock.recv(65_536)
+    entry = server.app.sessions.get("leaver").journal.entries[-1]
+    deadline = time.monotonic() + 10
+    while entry.duration_ms is None and time.monotonic() < deadline:
+        time.sleep(0.01)
+    base, headers = f"{server.url}/_s/leaver/dify/v1", DIFY
+    id = httpx.get(f"{base}/conversations?user=u", headers=headers).json()["data"][0]["id"]
+    (message,) = httpx.get(f"{base}/messages?user=u&conversation_id={id}", headers=headers).json()["data"]
+    assert (entry.closed, message["answer"].endswith("hear it any more.")) == ("cut", True)

@@ -6,7 +6,7 @@ from hashlib import blake2b
 
 from emulator.backends import Ask
 from emulator.backends.dify.apps import App
-from emulator.backends.dify.files import MB, UUID, extension_of, file_part, user_field
+from emulator.backends.dify.files import MB, UUID, file_part, user_field
 from emulator.backends.dify.people import end_user
 from emulator.backends.dify.records import data_of
 from emulator.backends.dify.wire import JSON, OWN_HEADERS, reply_json
@@ -37,9 +37,8 @@ def to_text(ask: Ask) -> Reply:
     if len(part.data) > LARGEST_MB * MB:
         raise Refused("audio_too_large", f"Audio size larger than {LARGEST_MB} mb" if observed else None)
     end_user(ask, user_field(ask))
-    language = "zh" if extension_of(part.filename or "") == "amr" else "en"
     rng = ask.world.seed.rng("transcript", blake2b(part.data, digest_size=16).hexdigest())
-    return reply_json({"text": prose.transcript(rng, language)})
+    return reply_json({"text": prose.transcript(rng, rng.choice(("en", "zh")))})
 
 
 def to_audio(ask: Ask) -> Reply:

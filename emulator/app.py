@@ -16,7 +16,7 @@ from emulator.control import api, index
 from emulator.edge import BackendRoute, Prefixed
 from emulator.errors import Misused, nearest
 from emulator.jsontext import compact
-from emulator.pipeline import problem
+from emulator.replies import problem
 from emulator.service import Service, spec_files
 from emulator.settings import Settings
 from emulator.world.session import Sessions

@@ -5,9 +5,11 @@ Owns the plain, frozen values that every layer shares. Knows no HTTP library, no
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
+
+from emulator.fault import Fault
 
 Headers = tuple[tuple[str, str], ...]
 
@@ -64,14 +66,12 @@ class Violation:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A whole answer. `after` is how many seconds of stream time it takes before it is sent; `cut` is the
-    number of body bytes after which the connection is reset, None for an undamaged reply."""
+    """A whole answer. `after` is how many seconds of stream time it takes before it is sent."""
 
     status: int
     headers: Headers = ()
     body: bytes = b""
     after: float = 0.0
-    cut: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,8 @@ class Event:
 
     `data` is a JSON value, or the text itself; None means the frame has no data. `event` is the SSE event
     name, `comment` makes it a comment frame. `raw` replaces everything by exact bytes. `apart` says that readers know
-    it by how a chunk begins: it leaves when what came before has had the time to be read, at any speed.
+    it by how a chunk begins: it leaves when what came before has had the time to be read, at any speed. `final` marks
+    the one that ends the answer.
     """
 
     data: Any = None
@@ -90,11 +91,11 @@ class Event:
     comment: str | None = None
     raw: bytes | None = None
     apart: bool = False
+    final: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Reset:
-    """Put among the events of a stream: the connection is reset here, with no proper end."""
+Item = float | Event | Fault
+"""What an answer under way gives: seconds of stream time to wait until, what to send then, what breaks there."""
 
 
 Closed = Literal["ended", "cut", "left", "stopped"]
@@ -103,8 +104,12 @@ Closed = Literal["ended", "cut", "left", "stopped"]
 class Performance(Protocol):
     """An answer under way: what the edge needs of it."""
 
-    def play(self) -> Iterator[float | Event | Reset]:
-        """Yield seconds of stream time to wait until, and what to send then, in order."""
+    def play(self) -> Iterator[Item]:
+        """Yield seconds of stream time to wait until, what to send then, and what breaks there, in order."""
+        ...
+
+    def ping(self) -> Iterable[Event]:
+        """The dialect's keep-alive; nothing where it has none."""
         ...
 
     def stop(self) -> None:
@@ -113,6 +118,14 @@ class Performance(Protocol):
 
     def on_stop(self, wake: Callable[[], None]) -> None:
         """Call `wake()` when somebody stops this performance."""
+        ...
+
+    def advance(self, seconds: float) -> None:
+        """The session's clock was moved ahead: what is due by then comes now, and moves that clock no further."""
+        ...
+
+    def on_advance(self, skip: Callable[[float], None]) -> None:
+        """Call `skip(seconds)` when somebody moves the time of this performance ahead."""
         ...
 
     def leave(self) -> None:

@@ -10,20 +10,17 @@ import logging
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
 
 from emulator.backends import Ask
 from emulator.call import Call, Event, Reply, Stream, Violation
-from emulator.contract.document import EVENT_STREAM, Operation
+from emulator.choosing import Choice, choose, settle
 from emulator.contract.lookup import Undecodable
-from emulator.contract.synthesis import body_for, headers_for
 from emulator.errors import Broken, Misused, Refused
-from emulator.jsontext import compact
+from emulator.fault import Fault
 from emulator.prefer import Preference, read_prefer
+from emulator.replies import documented, problem, respond, success
 from emulator.service import Route, Service
 from emulator.settings import Settings
-from emulator.streams.scenario import Scenario, asked_for
-from emulator.streams.sse import encode
 from emulator.world.journal import Entry
 from emulator.world.session import Session, Sessions
 
@@ -36,12 +33,14 @@ CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What goes back, and where it is noted. `inspect` holds one event of a stream against the spec."""
+    """What goes back, and where it is noted. `inspect` holds one event of a stream against the spec; `faults` are what
+    is done to it on its way."""
 
     reply: Reply | Stream
     session: Session | None = None
     entry: Entry | None = None
     inspect: Callable[[Event], list[Violation]] | None = None
+    faults: tuple[Fault, ...] = ()
 
 
 def answer(service: Service, sessions: Sessions, settings: Settings, call: Call, too_large: bool = False) -> Answer:
@@ -62,7 +61,7 @@ def answer(service: Service, sessions: Sessions, settings: Settings, call: Call,
     if isinstance(reply, Reply):
         entry.reply_body = reply.body
         session.journal.close(entry)
-    return Answer(reply, session, entry, inspect)
+    return Answer(reply, session, entry, inspect, tuple(ask.faults))
 
 
 def _guarded(service: Service, ask: Ask, entry: Entry, too_large: bool) -> Reply | Stream:
@@ -89,6 +88,7 @@ def _guarded(service: Service, ask: Ask, entry: Entry, too_large: bool) -> Reply
         log.exception("%s %s could not be answered", ask.call.method, ask.call.path)
         refused = Refused("crashed")
     entry.verdict = "refused"
+    ask.faults.clear()
     return ask.backend.refuse(ask, refused, violations)
 
 
@@ -120,15 +120,24 @@ def _way(service: Service, ask: Ask, entry: Entry) -> Reply | Stream:
     if judgement.violations:
         raise _Violated(judgement.violations)
 
-    if preference is not None:
-        entry.scenario, entry.chosen_by = str(preference), "prefer"
-        return _documented(service, ask, preference)
-    scenario = _choose(service, ask, entry, scenario)
-    if scenario is not None:
-        ask.script = scenario.steps
+    choice = choose(service, ask, entry, preference, scenario)
+    reply = _behave(service, ask, route, choice)
+    settle(ask, entry, choice)
+    return reply
+
+
+def _behave(service: Service, ask: Ask, route: Route, choice: Choice) -> Reply | Stream:
+    """What was chosen, or what the operation does of its own accord."""
+    assert ask.operation is not None
+    if choice.preference is not None:
+        return documented(service, ask, choice.preference)
+    if choice.unfolded is not None:
+        if choice.unfolded.reply is not None:
+            return respond(service, ask, choice.unfolded.reply, choice.unfolded.after)
+        ask.script = choice.unfolded.steps
     if route.behaviour is not None:
         return route.behaviour(ask)
-    return _documented(service, ask, Preference(_success(operation), None))
+    return documented(service, ask, Preference(success(ask.operation), None))
 
 
 def _route(service: Service, ask: Ask, entry: Entry) -> Route | None:
@@ -152,71 +161,6 @@ def _options(service: Service, call: Call) -> Reply:
     found = service.find("OPTIONS", call.path)
     assert found is not None
     return Reply(200, (("Allow", _allow(found.methods)), *service.backend.headers))
-
-
-def _choose(service: Service, ask: Ask, entry: Entry, named: Scenario | None) -> Scenario | None:
-    """The scenario that this call plays: by header, by chat text, by its own `when`; None for the behaviour."""
-    assert ask.operation is not None
-    member = ask.backend.chat_text.get(ask.operation.id)
-    chosen, by = named, "header"
-    if member is None:
-        if named is not None:
-            entry.near_misses = (f"{named.name}: {ask.operation.id} cannot play a scenario",)
-        return None
-    if chosen is None:
-        name = asked_for(_said(ask.body.get(member) if isinstance(ask.body, dict) else None))
-        if name is not None:
-            chosen, by = service.scenarios.get(name), "text"
-    if chosen is None:
-        chosen, by = service.scenarios.matching(ask.operation.id, ask.call.headers, ask.body), "when"
-    if chosen is not None and chosen.operation not in (None, ask.operation.id):
-        entry.near_misses = (f"{chosen.name}: it is for {chosen.operation}",)
-        return None
-    if chosen is not None:
-        entry.scenario, entry.chosen_by = chosen.name, by
-    return chosen
-
-
-def _said(value: Any) -> str:
-    """The person's text in a body's member: the text itself, or the last that a user said in a list of messages."""
-    if isinstance(value, list):
-        said = [one.get("content") for one in value if isinstance(one, dict) and one.get("role") == "user"]
-        value = said[-1] if said else None
-    return value if isinstance(value, str) else ""
-
-
-def _success(operation: Operation) -> str:
-    """The documented status that a well-formed call gets: the first success, else what stands for all."""
-    wanted = sorted(
-        operation.responses, key=lambda status: (status[:1] != "2", status == "default", not status.isdigit())
-    )
-    return wanted[0]
-
-
-def _number(status: str) -> int:
-    """A documented status as a number: `2XX` and `default` stand for their first."""
-    return int(status) if status.isdigit() else int(status[0]) * 100 if status[0].isdigit() else 200
-
-
-def _documented(service: Service, ask: Ask, preference: Preference) -> Reply:
-    """A documented reply, from its example or its schema."""
-    assert ask.operation is not None
-    status = preference.status
-    rng = ask.world.seed.rng("documented", f"{ask.operation.id} {status}")
-    headers = (*ask.backend.headers, *headers_for(service.document, ask.operation, status, rng, ask.backend.headers))
-    if preference.example is not None:
-        media_type, value = service.document.examples(ask.operation, status)[preference.example]
-    else:
-        found, value = body_for(service.document, ask.operation, status, rng)
-        if found is None:
-            return Reply(_number(status), headers)
-        media_type = found
-    if media_type == EVENT_STREAM and isinstance(value, list):
-        body = b"".join(encode(Event(**frame)) for frame in value)
-    else:
-        body = value.encode() if isinstance(value, str) and "json" not in media_type else compact(value)
-    shown = f"{media_type}; charset=utf-8" if media_type.startswith("text/") else media_type
-    return Reply(_number(status), (("Content-Type", shown), *headers), body)
 
 
 def _labelled(ask: Ask, entry: Entry, reply: Reply | Stream) -> Reply | Stream:
@@ -267,21 +211,3 @@ def _where(entry: Entry) -> str:
     event = entry.frames[-1]["event"]
     name = event.get("event") or event.get("type") if isinstance(event, dict) else None
     return f"{scenario}, event {entry.frame_count}{f' ({name})' if name else ''}"
-
-
-def problem(error: Misused) -> Reply:
-    """The emulator speaking: RFC 9457 problem details."""
-    body: dict[str, Any] = {"type": "about:blank", "title": error.title, "status": error.status}
-    body |= {"detail": error.detail, "available": list(error.available)}
-    # What went wrong can echo a client's text, and that may be no UTF-8.
-    return Reply(error.status, (("Content-Type", "application/problem+json"),), compact(_utf8(body)))
-
-
-def _utf8(value: Any) -> Any:
-    if isinstance(value, str):
-        return value.encode("utf-8", "replace").decode()
-    if isinstance(value, dict):
-        return {name: _utf8(member) for name, member in value.items()}
-    if isinstance(value, list):
-        return [_utf8(member) for member in value]
-    return value

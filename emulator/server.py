@@ -12,7 +12,7 @@ from typing import Any
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from emulator.edge import TRANSPORT
+from emulator.sending import TRANSPORT
 
 KEEP_ALIVE_SECONDS = 75
 MOST_HEAD = 65_536

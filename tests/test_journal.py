@@ -151,8 +151,8 @@ def test_what_an_entry_shows() -> None:
     violation = Violation("body", "/query", "required", "a value", "nothing")
     entry = note(journal(), violations=(violation,), breaches=[violation], status=400, verdict="refused", closed=None)
     shown = entry.shown()
-    members = """id at session backend operation method path status verdict violations breaches scenario near_misses
-    fault request reply frames closed duration_ms"""
+    members = """id at session backend operation method path status verdict violations breaches scenario chosen_by
+    near_misses fault faults request reply frames closed duration_ms"""
     assert list(shown) == members.split()
     wanted = {"in": "body", "pointer": "/query", "rule": "required", "expected": "a value", "got": "nothing"}
     assert shown["violations"] == shown["breaches"] == [wanted]

@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 from plainchat_caller import ANSWERED, LONG, MARKER, OPERATIONS, SERVICE, TO_CONTINUE, TO_DELETE, UNKNOWN, Plain
 
+from emulator.fault import Fault
 from emulator.service import bundled
 from emulator.streams.scenario import load
-from emulator.streams.steps import Bytes, Fail, Fault, File, Say, Send
+from emulator.streams.steps import Bytes, Fail, File, Say, Send
 from emulator.testing.server import ThreadedServer
 from emulator.world.media import picture_png
 

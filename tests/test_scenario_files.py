@@ -18,8 +18,9 @@ from hypothesis import strategies as st
 
 from emulator import source
 from emulator.errors import Broken, Misused
+from emulator.fault import Fault
 from emulator.service import bundled
-from emulator.streams.scenario import LONGEST_WAIT, MOST_STEPS, STEPS, Scenario, Scenarios, asked_for, load
+from emulator.streams.scenario import LONGEST_WAIT, MOST_STEPS, STEPS, Scenario, Scenarios, Scene, asked_for, load
 from emulator.streams.steps import (
     PACE,
     VERBS,
@@ -27,7 +28,6 @@ from emulator.streams.steps import (
     Bytes,
     End,
     Fail,
-    Fault,
     File,
     Ping,
     Replace,
@@ -38,6 +38,7 @@ from emulator.streams.steps import (
     ToolResult,
     Wait,
 )
+from emulator.world.seed import Seed
 
 BUNDLED = sorted(bundled("scenarios").glob("*/*.yaml"))
 PROMISED = {"default", "long-answer", "ping-between-deltas", "error-mid-stream", "disconnect-mid-stream"}
@@ -106,7 +107,7 @@ WORDS: dict[str, tuple[str, Step]] = {
     "replace for a reason": ("- replace: {text: instead, reason: moderation}", Replace("instead", "moderation")),
     "audio": ("- audio: hello\n  every: 60ms", Audio("hello", 0.06)),
     "audio of what was said": ("- audio", Audio()),
-    "fault": ("- fault: disconnect", Fault("disconnect")),
+    "fault": ("- fault: disconnect", Fault("reset")),
     "end": ("- end", End()),
     "end with more": ("- end: {annotation: 0}", End({"annotation": 0})),
 }
@@ -483,12 +484,33 @@ MATCHES: list[tuple[str, dict[str, str], Any, bool]] = [
 ]
 
 
+def scene(**changes: Any) -> Scene:
+    """A call of sendChatMessage."""
+    members: dict[str, Any] = {
+        "operation": "sendChatMessage",
+        "method": "POST",
+        "url": "/v1/chat-messages",
+        "headers": {},
+        "path": {},
+        "query": {},
+        "body": {},
+        "nth": 1,
+        "turn": 1,
+        "plays": {},
+        "states": {},
+        "session": "default",
+        "seed": Seed(0, "dify"),
+        "now": 0.0,
+    }
+    return Scene(**(members | changes))
+
+
 @pytest.mark.parametrize(("when", "headers", "body", "expected"), MATCHES)
 def test_a_call_matches_when(tmp_path: Path, when: str, headers: dict[str, str], body: Any, expected: bool) -> None:
     (tmp_path / "dify").mkdir()
     written(tmp_path / "dify", f"when: {when}\nsteps: [ping]\n")
     written(tmp_path / "dify", "steps: [ping]\n", "a-first-one-without-when")
-    found = Scenarios("dify", [tmp_path]).matching("sendChatMessage", headers, body)
+    found, _ = Scenarios("dify", [tmp_path]).matching(scene(headers=headers, body=body))
     assert (found is not None and found.name == "mine") is expected
 
 
@@ -496,7 +518,7 @@ def test_of_several_that_match_the_first_by_name_is_played_if_it_is_for_the_oper
     (tmp_path / "dify").mkdir()
     for name, operation in (("a", "another"), ("b", "sendChatMessage"), ("c", "sendChatMessage")):
         written(tmp_path / "dify", f"operation: {operation}\nwhen: {{}}\nsteps: [ping]\n", name)
-    found = Scenarios("dify", [tmp_path]).matching("sendChatMessage", {}, {})
+    found, _ = Scenarios("dify", [tmp_path]).matching(scene())
     assert found is not None and found.name == "b"
 
 

@@ -19,6 +19,7 @@ from typing import Any
 from emulator.call import Call, Headers, Part, Reply, Stream, Violation
 from emulator.contract.document import Document, Operation
 from emulator.errors import Broken, Refused
+from emulator.fault import Fault
 from emulator.settings import Settings
 from emulator.streams.steps import VERBS, Step
 from emulator.world.session import Session, World
@@ -39,7 +40,7 @@ class Ask:
     """One call on its way, as a behaviour sees it.
 
     `path`, `query` and `body` hold judged values; `caller` is what `authenticate` returned; `script` the steps of the
-    scenario that was chosen, None for the behaviour's own.
+    scenario that was chosen, None for the behaviour's own. `faults` are what is to be done to the answer on its way.
     """
 
     call: Call
@@ -54,6 +55,7 @@ class Ask:
     body: Any = None
     parts: tuple[Part, ...] = ()
     script: tuple[Step, ...] | None = None
+    faults: list[Fault] = field(default_factory=list)
     _world: World | None = None
 
     @property
@@ -107,7 +109,9 @@ class Backend:
 
     `authenticate` returns the caller or raises Refused; it is asked before anything is validated. `refuse` words every
     refusal in the backend's own envelope; beside its own codes it gets those of `HOUSE_CODES`. `chat_text` names the
-    operations that can play a scenario and the body member that holds what the person said. `speaks` are the words of
+    operations that can play a scenario and the body member that holds what the person said; `turn` tells how many
+    questions the conversation of such a call has heard, this one included. `declare` declares the collections of a
+    world, so that a snapshot can be put back into it. `speaks` are the words of
     the steps that its dialect can say. `bases` are the paths in front of the spec's, where there are more than the one
     of its server URL; with `slashless` a path that ends in a slash is served without it, too. `accounts` are what
     further keys can be let in as (see `Settings.keys`), None where any name may be one some day.
@@ -125,6 +129,8 @@ class Backend:
     headers: Headers = ()
     cors: Cors = Cors()
     chat_text: Mapping[str, str] = field(default_factory=dict)
+    turn: Callable[[Ask], int] = lambda ask: 1
+    declare: Callable[[World], object] = lambda world: None
     speaks: frozenset[str] = frozenset(VERBS.values())
     differences: tuple[Difference, ...] = ()
     credentials: tuple[Credential, ...] = ()

@@ -16,7 +16,7 @@ from starlette.routing import Route
 
 from emulator import __version__
 from emulator.errors import Misused
-from emulator.pipeline import problem
+from emulator.replies import problem
 from emulator.service import Service
 from emulator.settings import Settings
 from emulator.world.session import Sessions

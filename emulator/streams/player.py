@@ -7,16 +7,19 @@ answer) waits as told; nothing here sleeps.
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from itertools import count, repeat
 from typing import Any, Protocol
 
-from emulator.call import Closed, Event, Reset
+from emulator.call import Closed, Event, Item
+from emulator.fault import CUTS, Fault
 from emulator.streams.steps import (
     Audio,
     Bytes,
     End,
     Fail,
-    Fault,
     File,
     Ping,
     Replace,
@@ -82,8 +85,10 @@ class Player:
         self._stopped = False
         self._ended = False
         self._over = False
+        self._credit = 0.0
         self._wake: Callable[[], None] = lambda: None
-        self._played: Iterator[float | Event | Reset] | None = None
+        self._skip: Callable[[float], None] = lambda seconds: None
+        self._played: Iterator[Item] | None = None
         self.closed: Closed = "ended"
 
     @property
@@ -91,7 +96,7 @@ class Player:
         """How far the answer has come, in stream seconds."""
         return self._at
 
-    def play(self) -> Iterator[float | Event | Reset]:
+    def play(self) -> Iterator[Item]:
         """See `Performance.play`. Can be played once."""
         self._played = self._play()
         return self._played
@@ -106,6 +111,20 @@ class Player:
         """See `Performance.on_stop`."""
         self._wake = wake
 
+    def advance(self, seconds: float) -> None:
+        """See `Performance.advance`."""
+        if not self._over:
+            self._credit += seconds
+            self._skip(seconds)
+
+    def on_advance(self, skip: Callable[[float], None]) -> None:
+        """See `Performance.on_advance`."""
+        self._skip = skip
+
+    def ping(self) -> Events:
+        """See `Performance.ping`."""
+        return self._turn.ping()
+
     def leave(self) -> None:
         """See `Performance.leave`."""
         if self._over:
@@ -118,7 +137,7 @@ class Player:
             if close is not None:
                 close()
 
-    def _play(self) -> Iterator[float | Event | Reset]:
+    def _play(self) -> Iterator[Item]:
         try:
             yield from self._turn.begin()
             for step in self._steps:
@@ -136,11 +155,11 @@ class Player:
         finally:
             self._finish()
 
-    def _perform(self, step: Step) -> Iterator[float | Event | Reset]:
+    def _perform(self, step: Step) -> Iterator[Item]:
         turn = self._turn
         match step:
             case Say():
-                yield from self._paced((turn.say(delta, self._at) for delta in _cut(step)), step.every)
+                yield from self._say(step)
             case Wait(seconds):
                 yield from self._wait(seconds)
             case Ping():
@@ -149,33 +168,46 @@ class Player:
                 yield from turn.event(event)
             case Bytes(data):
                 yield Event(raw=data)
-            case ToolCall():
-                yield from turn.tool_call(step)
-            case ToolResult():
-                yield from turn.tool_result(step)
-            case File():
-                yield from turn.file(step)
-            case Replace():
-                yield from turn.replace(step)
+            case ToolCall() | ToolResult() | File() | Replace():
+                yield from self._made(step)
             case Audio():
-                yield from self._paced(((event,) for event in turn.audio(step)), step.every)
-            case Fault():
-                self.closed = "cut"
-                yield Reset()
+                yield from self._paced(((event,) for event in turn.audio(step)), repeat(step.every))
+            case Fault(name):
+                if name in CUTS:
+                    self.closed = "cut"
+                yield step
             case Fail():
                 yield from self._last(turn.error(step))
             case End():
                 self._ended = True
-                yield from turn.end(step, self._at)
+                yield from _closing(turn.end(step, self._at))
 
-    def _paced(self, pieces: Iterable[Events], every: float) -> Iterator[float | Event | Reset]:
+    def _made(self, step: ToolCall | ToolResult | File | Replace) -> Events:
+        match step:
+            case ToolCall():
+                return self._turn.tool_call(step)
+            case ToolResult():
+                return self._turn.tool_result(step)
+            case File():
+                return self._turn.file(step)
+            case Replace():
+                return self._turn.replace(step)
+
+    def _say(self, step: Say) -> Iterator[Item]:
+        if step.first:
+            yield from self._wait(step.first)
+            if self._stopped:
+                return
+        yield from self._paced((self._turn.say(delta, self._at) for delta in _cut(step)), _distances(step))
+
+    def _paced(self, pieces: Iterable[Events], distances: Iterator[float]) -> Iterator[Item]:
         for events in pieces:
             yield from events
-            yield from self._wait(every)
+            yield from self._wait(next(distances))
             if self._stopped:
                 return
 
-    def _wait(self, seconds: float) -> Iterator[float | Event | Reset]:
+    def _wait(self, seconds: float) -> Iterator[Item]:
         until = self._at + seconds
         while self._keep_alive and self._next_ping <= until:
             yield from self._reach(self._next_ping)
@@ -194,14 +226,17 @@ class Player:
         if self._stopped:
             # Nobody waited to the end of it.
             return
-        self._clock.pass_(at - self._at)
+        passed = at - self._at
+        known = min(self._credit, passed)
+        self._credit -= known
+        self._clock.pass_(passed - known)
         self._at = at
         self._stopped = overdue
 
     def _last(self, events: Events) -> Iterator[Event]:
         self._over = True
-        yield from events
-        yield from self._turn.close()
+        ended = list(events)
+        yield from _closing([*ended, *self._turn.close()])
 
     def _finish(self) -> None:
         self._over = True
@@ -209,11 +244,24 @@ class Player:
         self._finished = lambda: None
 
 
-def at_once(player: Player) -> bool:
-    """Play everything without waiting, for an answer that does not stream; True when a fault cuts it. The seconds it
-    would have taken are in `player.seconds`."""
-    found = [item for item in player.play() if isinstance(item, Reset)]
-    return bool(found)
+def at_once(player: Player) -> list[Fault]:
+    """Play everything without waiting, for an answer that does not stream; returns the faults on the way. The seconds
+    it would have taken are in `player.seconds`."""
+    return [item for item in player.play() if isinstance(item, Fault)]
+
+
+def _closing(events: Events) -> list[Event]:
+    """Events of which the last ends the answer."""
+    found = list(events)
+    return [*found[:-1], replace(found[-1], final=True)] if found else found
+
+
+def _distances(step: Say) -> Iterator[float]:
+    """Seconds behind each piece of a text."""
+    if not step.jitter:
+        return repeat(step.every)
+    rng = random.Random(step.noise)
+    return (max(0.0, step.every + rng.uniform(-step.jitter, step.jitter)) for _ in count())
 
 
 def _cut(step: Say) -> list[str]:

@@ -10,11 +10,12 @@ from __future__ import annotations
 import re
 from base64 import b64decode
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from emulator.errors import Broken, Misused, nearest
+from emulator.fault import Fault
 from emulator.source import Pointer, Source, read
 from emulator.streams.steps import (
     PACE,
@@ -23,10 +24,10 @@ from emulator.streams.steps import (
     Bytes,
     End,
     Fail,
-    Fault,
     File,
     Ping,
     Replace,
+    Respond,
     Say,
     Send,
     Step,
@@ -34,12 +35,54 @@ from emulator.streams.steps import (
     ToolResult,
     Wait,
 )
+from emulator.world.seed import Seed
 
 ANY = "any"
 COMMAND = re.compile(r"\s*/scenario(?:\s+(\S+)|\s*$)")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 MOST_STEPS = 10_000
 LONGEST_WAIT = 3_600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """What a scenario can know of the call that it may be chosen for.
+
+    `nth` counts the accepted calls of this operation in this session, `turn` the questions of the conversation, both
+    with this one. `plays` tells how often each scenario was played before. `seed` is the backend's in this session.
+    """
+
+    operation: str
+    method: str
+    url: str
+    headers: Mapping[str, str]
+    path: Mapping[str, Any]
+    query: Mapping[str, Any]
+    body: Any
+    nth: int
+    turn: int
+    plays: Mapping[str, int]
+    states: Mapping[str, Any]
+    session: str
+    seed: Seed
+    now: float
+
+
+@dataclass(frozen=True, slots=True)
+class Unfolded:
+    """What a scenario comes to for one call. `steps` is None where the behaviour's own are played; `reply` is sent
+    instead of any answer, after `after` seconds; `becomes` are states to set when it is played."""
+
+    steps: tuple[Step, ...] | None = None
+    reply: Respond | None = None
+    after: float = 0.0
+    faults: tuple[Fault, ...] = ()
+    becomes: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def answers(self) -> bool:
+        """Whether only an operation that gives an answer step by step can play it."""
+        return self.steps is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +95,10 @@ class Scenario:
     operation: str | None = None
     when: Mapping[str, Any] | None = None
     file: str = ""
+
+    def unfold(self, scene: Scene) -> Unfolded:
+        """What it comes to for one call. Raises Broken for a value that does not fit where it stands."""
+        return Unfolded(self.steps)
 
 
 class Scenarios:
@@ -123,21 +170,26 @@ class Scenarios:
         """Every scenario, read."""
         return [self.get(name) for name in self.names()]
 
-    def matching(self, operation: str, headers: Mapping[str, str], body: Any) -> Scenario | None:
-        """The first scenario by name whose `when` matches the call."""
+    def automatic(self, operation: str) -> tuple[Scenario, ...]:
+        """The scenarios that say of themselves which calls they are for, and may mean this operation's."""
+        found: list[Scenario] = []
         for name in self.names():
             try:
                 scenario = self.get(name)
             except Broken:
                 # Told at start, by `check`, by whoever reloads, and to who asks for it by name.
                 continue
-            if (
-                scenario.when is not None
-                and scenario.operation in (None, operation)
-                and _matches(scenario.when, headers, body)
-            ):
-                return scenario
-        return None
+            if scenario.when is not None and scenario.operation in (None, operation):
+                found.append(scenario)
+        return tuple(found)
+
+    def matching(self, scene: Scene) -> tuple[Scenario | None, list[str]]:
+        """The first scenario by name that says of itself that it is for this call, and why those before were not."""
+        missed: list[str] = []
+        for scenario in self.automatic(scene.operation):
+            if _matches(scenario.when or {}, scene.headers, scene.body):
+                return scenario, missed
+        return None, missed
 
 
 def _changed(file: Path) -> float:
@@ -386,7 +438,7 @@ def _audio(reader: _Reader, pointer: Pointer, value: Any, step: Mapping[str, Any
 def _fault(reader: _Reader, pointer: Pointer, value: Any, step: Mapping[str, Any]) -> Step:
     if value != "disconnect":
         raise reader.source.broken(pointer, reader.unknown("fault", str(value), ("disconnect",)))
-    return Fault()
+    return Fault("reset")
 
 
 def _end(reader: _Reader, pointer: Pointer, value: Any, step: Mapping[str, Any]) -> Step:

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
+
+from emulator.fault import Fault
 
 PACE = 0.03
 """Seconds between two deltas where nothing else is said."""
@@ -15,11 +17,15 @@ PACE = 0.03
 
 @dataclass(frozen=True, slots=True)
 class Say:
-    """Text, cut into deltas as a model's tokens come, or into pieces of `size` characters; `every` seconds apart."""
+    """Text, cut into deltas as a model's tokens come, or into pieces of `size` characters; `every` seconds apart, the
+    first after `first` seconds. Each distance differs by up to `jitter` seconds, drawn from `noise`."""
 
     text: str
     every: float = PACE
     size: int | None = None
+    first: float = 0.0
+    jitter: float = 0.0
+    noise: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,10 +108,19 @@ class Audio:
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
-    """The wire breaks here. The answer goes on in the store."""
+class Respond:
+    """An HTTP reply instead of an answer. Its body is `body` if `has_body`, else the documented `example`, else the
+    backend's own refusal with `code` and `message`, else what the spec has for the status. `violates` says that the
+    spec has no such reply on purpose."""
 
-    kind: Literal["disconnect"] = "disconnect"
+    status: int
+    code: str | None = None
+    message: str | None = None
+    example: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: Any = None
+    has_body: bool = False
+    violates: bool = False
 
 
 @dataclass(frozen=True, slots=True)

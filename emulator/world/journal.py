@@ -41,7 +41,7 @@ class Entry:
     scenario: str | None = None
     chosen_by: str | None = None
     near_misses: tuple[str, ...] = ()
-    fault: str | None = None
+    faults: tuple[dict[str, Any], ...] = ()
     reply_headers: Headers = ()
     reply_body: bytes = b""
     frames: list[dict[str, Any]] = field(default_factory=list)
@@ -71,8 +71,10 @@ class Entry:
             "violations": [_shown_violation(one) for one in self.violations],
             "breaches": [_shown_violation(one) for one in self.breaches],
             "scenario": self.scenario,
+            "chosen_by": self.chosen_by,
             "near_misses": list(self.near_misses),
-            "fault": self.fault,
+            "fault": ", ".join(fault["name"] for fault in self.faults) or None,
+            "faults": list(self.faults),
             "request": {"headers": _shown_headers(self.call.headers), "body": self._text(self.call.body)},
             "reply": {"headers": _shown_headers(dict(self.reply_headers)), "body": self._text(self.reply_body)},
             "frames": list(self.frames),

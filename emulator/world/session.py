@@ -15,6 +15,7 @@ from typing import Any
 from emulator.call import Performance
 from emulator.errors import Misused
 from emulator.settings import Profile, Settings
+from emulator.world.armed import Armed
 from emulator.world.clock import Clock
 from emulator.world.journal import Journal
 from emulator.world.seed import Seed
@@ -24,6 +25,16 @@ SESSION_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 DEFAULT = "default"
 WEIGH_EVERY = 32
 """Calls between two looks at how much all sessions keep."""
+
+
+@dataclass(slots=True)
+class Story:
+    """How far the scenarios of one backend have come in one session: named `states` with their data, how often each
+    operation was called (`calls`, refused ones left out) and each scenario was played (`plays`)."""
+
+    states: dict[str, Any] = field(default_factory=dict)
+    calls: dict[str, int] = field(default_factory=dict)
+    plays: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -39,12 +50,13 @@ class World:
     clock: Clock
     running: dict[str, tuple[Any, Performance]] = field(default_factory=dict)
     data: Any = None
+    story: Story = field(default_factory=Story)
 
 
 class Session:
     """A private world with a name. Made by `Sessions` only."""
 
-    __slots__ = ("_settings", "_worlds", "clock", "journal", "name", "profile", "seed", "speed")
+    __slots__ = ("_settings", "_worlds", "armed", "clock", "journal", "name", "profile", "seed", "speed")
 
     def __init__(self, name: str, settings: Settings) -> None:
         self.name = name
@@ -54,6 +66,7 @@ class Session:
         self.profile: Profile = settings.profile
         self.clock = Clock(settings.clock_kind())
         self.journal = Journal(settings.limits)
+        self.armed = Armed()
         self._worlds: dict[str, World] = {}
 
     def world(self, backend: str, populate: Callable[[World], None]) -> World:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from emulator.backends import Ask, Backend, Extra
 from emulator.backends.deskchat import chat, conversations, counting, groups, messages, preferences, search, transfer
 from emulator.backends.deskchat.differences import DIFFERENCES
+from emulator.backends.deskchat.records import data_of
 from emulator.backends.deskchat.seeding import populate
 from emulator.backends.deskchat.turn import SPEAKS
 from emulator.backends.deskchat.wire import refuse
@@ -52,6 +53,8 @@ BACKEND = Backend(
     refuse=refuse,
     populate=populate,
     # Regenerating has no text of its own: there a scenario is chosen by header, or by a member that is else ignored.
+    turn=chat.turn_of,
+    declare=data_of,
     chat_text={"streamMessage": "content", "regenerateMessage": "content"},
     speaks=SPEAKS,
     differences=DIFFERENCES,

@@ -73,6 +73,12 @@ def stream_message(ask: Ask) -> Stream:
     return Stream(200, headers, player, encode)
 
 
+def turn_of(ask: Ask) -> int:
+    """How many things were said in the conversation of a call with it, deleted ones included."""
+    messages = data_of(ask.world).messages.where("conversation", ask.body["chat_id"].lower())
+    return sum(message.role == "user" for message in messages) + 1
+
+
 def own_steps(ask: Ask, conversation: Conversation, query: str, turns: int) -> Sequence[Step]:
     """What the backend does of its own accord."""
     if ask.observed("needs_api_key") and None in (conversation.api_key_id, conversation.prompt_id):
@@ -96,7 +102,7 @@ def regenerate(ask: Ask) -> Reply:
     steps = ask.script if ask.script is not None else (Wait(THINKING_SECONDS), Say(text))
     turn = DeskTurn(None, message.id, lambda text, whole: None)
     player = Player(steps, turn, world.clock)
-    cut = at_once(player)
+    ask.faults += at_once(player)
     if turn.failure is not None:
         # Whatever status a scenario names: this API has one for everything that fails on its side.
         words = ERRORS["regeneration_failed"][1] + reason_of(turn.failure)
@@ -105,8 +111,7 @@ def regenerate(ask: Ask) -> Reply:
         answer = replace(add_message(world, conversation.id, "assistant", ""), answers=message.id)
     answer = reword(world, answer, turn.text, version)
     touch(world, conversation.id)
-    reply = _regenerated(answer.id, answer.content, answer.updated_at)
-    return replace(reply, after=player.seconds, cut=len(reply.body) // 2 if cut else None)
+    return replace(_regenerated(answer.id, answer.content, answer.updated_at), after=player.seconds)
 
 
 def _pair(messages: Sequence[Message], message: Message) -> tuple[Message, Message | None]:

@@ -15,6 +15,7 @@ from emulator.backends.dify import (
 )
 from emulator.backends.dify.apps import APPS, authenticate
 from emulator.backends.dify.differences import DIFFERENCES
+from emulator.backends.dify.records import data_of
 from emulator.backends.dify.seeding import populate
 from emulator.backends.dify.wire import OWN_HEADERS, refuse
 
@@ -65,6 +66,8 @@ BACKEND = Backend(
         on_405=False,
     ),
     chat_text={"sendChatMessage": "query"},
+    turn=chat.turn_of,
+    declare=data_of,
     differences=DIFFERENCES,
     accounts=frozenset(APPS),
     credentials=tuple(Credential(app.key, f"{app.name} ({app.mode}), user abc-123") for app in APPS.values()),

@@ -100,6 +100,12 @@ def send_message(ask: Ask) -> Reply | Stream:
     return Stream(200, EVENTS, player, encode)
 
 
+def turn_of(ask: Ask) -> int:
+    """How many questions the conversation of a call has heard with it."""
+    id = (ask.body.get("conversation_id") or "").strip().lower()
+    return len(data_of(ask.world).messages.where("conversation", id)) + 1
+
+
 def speaks_as_agent(app: App, steps: Sequence[Step]) -> bool:
     """Whether an answer comes as an agent's: a tool is called, or the app is one and no annotation answers for it."""
     if any(isinstance(step, ToolCall | ToolResult) for step in steps):
@@ -113,14 +119,13 @@ def forget(world: World, task_id: str) -> None:
 
 
 def _blocking(ask: Ask, turn: DifyTurn, player: Player) -> Reply:
-    """The whole answer at once, after the time it takes. A failure is an ordinary error, a disconnect cuts it."""
-    cut = at_once(player)
+    """The whole answer at once, after the time it takes. A failure is an ordinary error."""
+    ask.faults += at_once(player)
     after = player.seconds
     if turn.failure is not None:
         failure = turn.failure
         refused = Refused(failure.code or "completion_request_error", failure.message, failure.status)
-        reply = error_reply(ask, refused)
-        return replace(reply, after=after, cut=len(reply.body) // 2 if cut else None)
+        return replace(error_reply(ask, refused), after=after)
     message = turn.message
     body = compact_ascii(
         {
@@ -135,7 +140,7 @@ def _blocking(ask: Ask, turn: DifyTurn, player: Player) -> Reply:
             "created_at": int(message.created_at),
         }
     )
-    return Reply(200, BLOCKING, body, after, len(body) // 2 if cut else None)
+    return Reply(200, BLOCKING, body, after)
 
 
 def start_conversation(

@@ -6,6 +6,7 @@ from __future__ import annotations
 from emulator.backends import Backend, Cors, Credential, Extra
 from emulator.backends.plainchat import chat, conversations, files, users
 from emulator.backends.plainchat.differences import DIFFERENCES
+from emulator.backends.plainchat.records import data_of
 from emulator.backends.plainchat.seeding import CALLER, DEMO, PASSWORD, populate
 from emulator.backends.plainchat.turn import SPEAKS
 from emulator.backends.plainchat.wire import refuse
@@ -33,6 +34,8 @@ BACKEND = Backend(
     refuse=refuse,
     populate=populate,
     cors=Cors(methods="DELETE, GET, OPTIONS, POST", headers=("Content-Type",)),
+    turn=chat.turn_of,
+    declare=data_of,
     chat_text={"sendChatMessage": "message"},
     speaks=SPEAKS,
     differences=DIFFERENCES,

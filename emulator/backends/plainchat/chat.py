@@ -49,6 +49,11 @@ def send_message(ask: Ask) -> Stream:
     return Stream(200, TEXT, player, encode)
 
 
+def turn_of(ask: Ask) -> int:
+    """How many questions the conversation of a call has heard with it."""
+    return len(data_of(ask.world).messages.where("conversation", ask.body.get("conversation_id") or "")) + 1
+
+
 def suggestions(ask: Ask) -> Reply:
     """`getNextSuggestions`."""
     message = data_of(ask.world).messages.get(ask.path["message_id"])

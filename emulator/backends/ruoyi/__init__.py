@@ -7,6 +7,7 @@ from emulator.backends.ruoyi import chats, deepseek, questions
 from emulator.backends.ruoyi.accounts import NAMES, authenticate, login
 from emulator.backends.ruoyi.differences import DIFFERENCES
 from emulator.backends.ruoyi.files import get_file
+from emulator.backends.ruoyi.records import data_of
 from emulator.backends.ruoyi.seeding import populate
 from emulator.backends.ruoyi.wire import refuse
 
@@ -38,6 +39,8 @@ BACKEND = Backend(
     refuse=refuse,
     populate=populate,
     bases=BASES,
+    turn=questions.turn_of,
+    declare=data_of,
     chat_text={
         "chat_api_ai_dify_chat_post": "query",
         "chat_stream_api_ai_dify_chat_stream_post": "query",

@@ -28,8 +28,7 @@ def streamed(ask: Ask, turn: Turn, steps: Sequence[Step], task_id: str) -> Strea
 
 
 def whole(ask: Ask, turn: Turn, steps: Sequence[Step], shown: Callable[[], Reply]) -> Reply:
-    """What `shown` makes of the answer when it is over, sent after the time it takes; a disconnect cuts it."""
+    """What `shown` makes of the answer when it is over, sent after the time it takes."""
     player = Player(steps, turn, ask.world.clock)
-    cut = at_once(player)
-    reply = shown()
-    return replace(reply, after=player.seconds, cut=len(reply.body) // 2 if cut else None)
+    ask.faults += at_once(player)
+    return replace(shown(), after=player.seconds)

@@ -42,6 +42,22 @@ def _question(ask: Ask, streaming: bool) -> Reply | Stream:
     return whole(ask, turn, steps, lambda: _shown(ask, turn, lambda: _answered(turn)))
 
 
+def turn_of(ask: Ask) -> int:
+    """How many questions a conversation with an app, or the messages for DeepSeek, have heard with this one."""
+    data = data_of(ask.world)
+    id: str | None
+    if "chat_id" in ask.path:
+        chat = data.chats.get(ask.path["chat_id"])
+        id = chat.conversation_id if chat is not None else None
+    elif "messages" in ask.body:
+        asked = [message for message in ask.body["messages"] if message["role"] == "user"]
+        return max(1, len(asked))
+    else:
+        id = (ask.body.get("conversation_id") or "").strip().lower()
+    conversation = data.conversations.get(id)
+    return 1 if conversation is None else conversation.turns + 1
+
+
 def _answered(turn: AppTurn) -> Json:
     """Dify's own answer."""
     return {

@@ -6,6 +6,7 @@ from emulator.backends import Backend, Cors, Credential
 from emulator.backends.toolchat import accounts, catalogue, conversations, messages
 from emulator.backends.toolchat.accounts import KEYS, SEEDED
 from emulator.backends.toolchat.differences import DIFFERENCES
+from emulator.backends.toolchat.records import data_of
 from emulator.backends.toolchat.seeding import populate
 from emulator.backends.toolchat.turn import SPEAKS
 from emulator.backends.toolchat.wire import refuse
@@ -36,6 +37,8 @@ BACKEND = Backend(
     populate=populate,
     slashless=True,
     cors=Cors(methods="GET, POST, PUT, DELETE, OPTIONS"),
+    turn=messages.turn_of,
+    declare=data_of,
     chat_text={"sendMessage": "content", "streamMessage": "content"},
     speaks=SPEAKS,
     differences=DIFFERENCES,

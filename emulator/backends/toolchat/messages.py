@@ -53,16 +53,15 @@ def _exchange(ask: Ask) -> tuple[Message, ToolchatTurn, Player]:
 
 
 def send_message(ask: Ask) -> Reply:
-    """`sendMessage`: the whole answer at once, after the time it takes. A failure is an ordinary error, a disconnect
-    cuts the reply."""
+    """`sendMessage`: the whole answer at once, after the time it takes. A failure is an ordinary error."""
     question, turn, player = _exchange(ask)
-    cut = at_once(player)
+    ask.faults += at_once(player)
     if turn.failure is not None:
         refused = Refused("model_failed", turn.failure.message, turn.failure.status)
         return replace(error_reply(ask, refused), after=player.seconds)
     assert turn.answer is not None
     reply = success({"user_message": question.shown(), "assistant_message": turn.answer.shown()})
-    return replace(reply, after=player.seconds, cut=len(reply.body) // 2 if cut else None)
+    return replace(reply, after=player.seconds)
 
 
 def stream_message(ask: Ask) -> Stream:
@@ -71,6 +70,12 @@ def stream_message(ask: Ask) -> Stream:
     # Nobody can stop it, but it must not outlive its session.
     ask.world.running[turn.id] = (ask.caller.user.id, player)
     return Stream(200, EVENTS, player, encode)
+
+
+def turn_of(ask: Ask) -> int:
+    """How many questions the conversation of a call has heard with it."""
+    conversation = data_of(ask.world).conversations.get(ask.body["conversation_id"])
+    return 1 if conversation is None else conversation.turns + 1
 
 
 def list_messages(ask: Ask) -> Reply:

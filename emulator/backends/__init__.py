@@ -114,7 +114,7 @@ class Backend:
     world, so that a snapshot can be put back into it. `speaks` are the words of
     the steps that its dialect can say. `bases` are the paths in front of the spec's, where there are more than the one
     of its server URL; with `slashless` a path that ends in a slash is served without it, too. `accounts` are what
-    further keys can be let in as (see `Settings.keys`), None where any name may be one some day.
+    further keys can be let in as (see `Settings.keys`), None where any name may be one some day. `codes` are those that its refusals have.
     """
 
     name: str
@@ -135,6 +135,7 @@ class Backend:
     differences: tuple[Difference, ...] = ()
     credentials: tuple[Credential, ...] = ()
     accounts: frozenset[str] | None = None
+    codes: frozenset[str] = frozenset()
 
     @property
     def difference_names(self) -> frozenset[str]:

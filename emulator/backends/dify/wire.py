@@ -140,7 +140,7 @@ def refuse(ask: Ask, error: Refused, violations: tuple[Violation, ...]) -> Reply
         case "undecodable":
             return error_reply(ask, Refused("bad_request"))
         case "crashed":
-            return error_reply(ask, Refused("internal_server_error"))
+            return error_reply(ask, Refused("internal_server_error", error.message, error.status))
         case "invalid":
             return _invalid(ask, violations)
         case _:

@@ -11,7 +11,7 @@ from emulator.backends import Ask
 from emulator.call import Event, Headers, Reply
 from emulator.contract.document import EVENT_STREAM, Operation
 from emulator.contract.synthesis import body_for, headers_for
-from emulator.errors import Misused, Refused
+from emulator.errors import Misused, Refused, nearest
 from emulator.jsontext import compact
 from emulator.prefer import Preference
 from emulator.service import Service
@@ -63,6 +63,11 @@ def respond(service: Service, ask: Ask, step: Respond, after: float) -> Reply:
     if step.has_body:
         reply = _with_body(ask.operation, step)
     elif step.code is not None or step.message is not None:
+        codes = ask.backend.codes
+        if step.code is not None and codes and step.code not in codes:
+            near = nearest(step.code, codes)
+            hint = f" Did you mean {' or '.join(near)}?" if near else ""
+            raise Misused("Unknown code", f"{service.name} has no error code {step.code[:80]!r}.{hint}", sorted(codes))
         reply = ask.backend.refuse(ask, Refused(step.code or "crashed", step.message, step.status), ())
     elif status in ask.operation.responses:
         reply = documented(service, ask, Preference(status, step.example))

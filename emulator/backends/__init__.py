@@ -111,10 +111,10 @@ class Backend:
     refusal in the backend's own envelope; beside its own codes it gets those of `HOUSE_CODES`. `chat_text` names the
     operations that can play a scenario and the body member that holds what the person said; `turn` tells how many
     questions the conversation of such a call has heard, this one included. `declare` declares the collections of a
-    world, so that a snapshot can be put back into it. `speaks` are the words of
-    the steps that its dialect can say. `bases` are the paths in front of the spec's, where there are more than the one
-    of its server URL; with `slashless` a path that ends in a slash is served without it, too. `accounts` are what
-    further keys can be let in as (see `Settings.keys`), None where any name may be one some day. `codes` are those that its refusals have.
+    world, so that a snapshot can be put back into it. `speaks` are the words of the steps that its dialect can say.
+    `bases` are the paths in front of the spec's, where there are more than the one of its server URL; with `slashless`
+    a path that ends in a slash is served without it, too. `accounts` are what further keys can be let in as (see
+    `Settings.keys`), None where any name may be one some day. `codes` are those that its refusals have.
     """
 
     name: str

@@ -8,7 +8,7 @@ from emulator.backends.deskchat.differences import DIFFERENCES
 from emulator.backends.deskchat.records import data_of
 from emulator.backends.deskchat.seeding import populate
 from emulator.backends.deskchat.turn import SPEAKS
-from emulator.backends.deskchat.wire import refuse
+from emulator.backends.deskchat.wire import ERRORS, refuse
 
 
 def authenticate(ask: Ask) -> None:
@@ -58,4 +58,5 @@ BACKEND = Backend(
     chat_text={"streamMessage": "content", "regenerateMessage": "content"},
     speaks=SPEAKS,
     differences=DIFFERENCES,
+    codes=frozenset(ERRORS),
 )

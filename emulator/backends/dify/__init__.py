@@ -17,7 +17,7 @@ from emulator.backends.dify.apps import APPS, authenticate
 from emulator.backends.dify.differences import DIFFERENCES
 from emulator.backends.dify.records import data_of
 from emulator.backends.dify.seeding import populate
-from emulator.backends.dify.wire import OWN_HEADERS, refuse
+from emulator.backends.dify.wire import ERRORS, OWN_HEADERS, refuse
 
 BACKEND = Backend(
     name="dify",
@@ -69,6 +69,7 @@ BACKEND = Backend(
     turn=chat.turn_of,
     declare=data_of,
     differences=DIFFERENCES,
+    codes=frozenset(ERRORS),
     accounts=frozenset(APPS),
     credentials=tuple(Credential(app.key, f"{app.name} ({app.mode}), user abc-123") for app in APPS.values()),
 )

@@ -9,7 +9,7 @@ from emulator.backends.plainchat.differences import DIFFERENCES
 from emulator.backends.plainchat.records import data_of
 from emulator.backends.plainchat.seeding import CALLER, DEMO, PASSWORD, populate
 from emulator.backends.plainchat.turn import SPEAKS
-from emulator.backends.plainchat.wire import refuse
+from emulator.backends.plainchat.wire import ERRORS, refuse
 
 BACKEND = Backend(
     name="plainchat",
@@ -39,6 +39,7 @@ BACKEND = Backend(
     chat_text={"sendChatMessage": "message"},
     speaks=SPEAKS,
     differences=DIFFERENCES,
+    codes=frozenset(ERRORS),
     credentials=(
         Credential(f"{DEMO} / {PASSWORD}", "user name and password; there is no token"),
         Credential(CALLER, "user name of the spec's examples, not registered"),

@@ -75,6 +75,9 @@ def refuse(ask: Ask, error: Refused, violations: tuple[Violation, ...]) -> Reply
     if unexpected is not None and ask.observed(unexpected):
         error = Refused("crashed")
     status, member, text = ERRORS.get(error.code, ERRORS["crashed"])
+    status = error.status or status
+    if error.code == "crashed" and error.message is not None:
+        text = error.message
     allow: Headers = (("Allow", error.message or ""),) if error.code == "method_not_allowed" else ()
     return reply_json({member: text}, status, allow)
 

@@ -9,7 +9,7 @@ from emulator.backends.ruoyi.differences import DIFFERENCES
 from emulator.backends.ruoyi.files import get_file
 from emulator.backends.ruoyi.records import data_of
 from emulator.backends.ruoyi.seeding import populate
-from emulator.backends.ruoyi.wire import refuse
+from emulator.backends.ruoyi.wire import ERRORS, LOGIN_ERRORS, TOKEN_ERRORS, refuse
 
 BASES = ("/dev-api", "")
 """The application's root path, and the same paths without it."""
@@ -50,6 +50,7 @@ BACKEND = Backend(
         "reasoner_endpoint_api_ai_deepseek_reasoner_post": "messages",
     },
     differences=DIFFERENCES,
+    codes=frozenset({**ERRORS, **TOKEN_ERRORS, **LOGIN_ERRORS}),
     credentials=(Credential("emulator-token", "user 1 (admin); log in as admin or ry, password admin123"),),
     accounts=frozenset(NAMES),
 )

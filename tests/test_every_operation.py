@@ -2,28 +2,19 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
-from urllib.parse import quote, urlencode
 
 import httpx
 import pytest
+from example_calls import SERVICES, example_requests
 
-from emulator.app import open_services
 from emulator.call import Reply
-from emulator.contract.document import Document, Operation
-from emulator.contract.synthesis import value_for
+from emulator.contract.document import Operation
 from emulator.service import Service
-from emulator.settings import Settings
 from emulator.testing.server import ThreadedServer
-from emulator.world.seed import Seed
 
-SERVICES = open_services(Settings())
 COUNTS = {"dify": 26, "ruoyi": 12, "plainchat": 8, "deskchat": 28, "toolchat": 16}
-BEARERS = {"dify": "app-emulator", "ruoyi": "emulator-token", "toolchat": "emulator-token"}
-PICTURE = b"\x89PNG\r\n\x1a\n" + bytes(32)
-SOUND = bytes(64)
 
 
 def every_operation() -> Iterator[Any]:
@@ -45,9 +36,7 @@ def test_each_has_a_behaviour() -> None:
 def test_it_answers_its_example(server: ThreadedServer, service: Service, operation: Operation) -> None:
     session = f"every-{service.name}-{operation.id}"[:64]
     # Examples of one body belong to several people; the path's example is the thing of one of them.
-    replies = [
-        call_example(server, service, operation, session, body) for body in bodies_of(service.document, operation)
-    ]
+    replies = [call_example(server, session, example) for example in example_requests(service, operation)]
     reply = next((one for one in replies if one.is_success), replies[0])
     assert 200 <= reply.status_code < 300, (reply.status_code, reply.text)
     assert str(reply.status_code) in operation.responses
@@ -59,73 +48,8 @@ def test_it_answers_its_example(server: ThreadedServer, service: Service, operat
     assert [(entry.operation, str(breach)) for entry in entries for breach in entry.breaches] == []
 
 
-def call_example(
-    server: ThreadedServer, service: Service, operation: Operation, session: str, body: dict[str, Any]
-) -> httpx.Response:
-    """The call that the operation's examples describe, with one body."""
-    document = service.document
-    path, query, headers = operation.path, {}, {"X-Emulator-Session": session}
-    for parameter in operation.parameters:
-        value = example_of(document, parameter)
-        if value is None:
-            continue
-        if parameter["in"] == "path":
-            path = path.replace("{" + parameter["name"] + "}", quote(str(value), safe=""))
-        elif parameter["in"] == "query" and (parameter.get("required") or parameter["name"] == "user"):
-            query[parameter["name"]] = str(value)
-    if service.name in BEARERS:
-        headers["Authorization"] = f"Bearer {BEARERS[service.name]}"
-    url = f"{server.url}/{service.name}{service.bases()[0]}{path}" + (f"?{urlencode(query)}" if query else "")
-    return httpx.request(operation.method, url, headers=headers, timeout=30, verify=False, **body)
-
-
-def example_of(document: Document, parameter: Mapping[str, Any]) -> Any:
-    if "example" in parameter:
-        return parameter["example"]
-    for example in (parameter.get("examples") or {}).values():
-        return document.resolve(example).get("value")
-    if parameter.get("required"):
-        return value_for(document, parameter["schema"], Seed(0, "test").rng("parameter"))
-    return None
-
-
-def bodies_of(document: Document, operation: Operation) -> list[dict[str, Any]]:
-    """Arguments of httpx for each body that the examples show."""
-    content = (operation.request_body or {}).get("content", {})
-    if "application/json" in content:
-        media = content["application/json"]
-        found = [document.resolve(example)["value"] for example in (media.get("examples") or {}).values()]
-        if "example" in media:
-            found.append(media["example"])
-        return [
-            {"json": value} for value in found or [value_for(document, media["schema"], Seed(0, "test").rng("body"))]
-        ]
-    for media_type, media in content.items():
-        return [form_of(document, media_type, media, operation)]
-    return [{}]
-
-
-def form_of(document: Document, media_type: str, media: Mapping[str, Any], operation: Operation) -> dict[str, Any]:
-    schema = document.resolve(media["schema"])
-    members = {name: document.resolve(member) for name, member in schema.get("properties", {}).items()}
-    fields: dict[str, str] = {}
-    files: list[tuple[str, tuple[str | None, bytes, str | None]]] = []
-    for name, member in members.items():
-        inner = document.resolve(member.get("items", {}))
-        if "binary" in (member.get("format"), inner.get("format")):
-            files.append((name, upload_for(operation)))
-        elif name in schema.get("required", ()):
-            fields[name] = "someone-new" if name != "user" else "abc-123"
-    if media_type == "multipart/form-data" and not files:
-        files = [(name, (None, value.encode(), None)) for name, value in fields.items()]
-        fields = {}
-    return {"data": fields, "files": files or None}
-
-
-def upload_for(operation: Operation) -> tuple[str, bytes, str]:
-    if "audio" in operation.id.lower():
-        return ("speech.mp3", SOUND, "audio/mp3")
-    if "import" in operation.id.lower():
-        content = {"title": "Imported", "messages": [{"role": "user", "content": "Hi"}]}
-        return ("chats.json", json.dumps(content).encode(), "application/json")
-    return ("photo.png", PICTURE, "image/png")
+def call_example(server: ThreadedServer, session: str, example: dict[str, Any]) -> httpx.Response:
+    """The call that an operation's examples describe."""
+    headers = {**example["headers"], "X-Emulator-Session": session}
+    address = server.url + example["url"]
+    return httpx.request(**{**example, "url": address, "headers": headers}, timeout=30, verify=False)

@@ -68,20 +68,19 @@ def streaming_operations() -> Iterator[tuple[Service, Operation]]:
 
 def take(server: ThreadedServer, service: Service, operation: Operation) -> list[Taken]:
     """The streams of one operation, one for each scenario that streams at all."""
+    label = f"{service.name} {operation.id}"
     example = next(
-        one for one in example_requests(service, operation) if _called(server, one, operation, "default") is not None
+        one for one in example_requests(service, operation) if _called(server, one, label, "default") is not None
     )
-    came = {name: _called(server, example, operation, name) for name in service.scenarios.names()}
-    streams = {name: Taken(f"{service.name} {operation.id} {name}", *one) for name, one in came.items() if one}
+    came = {name: _called(server, example, label, name) for name in service.scenarios.names()}
+    streams = {name: Taken(f"{label} {name}", *one) for name, one in came.items() if one}
     assert set(streams) >= ANYWHERE
     return list(streams.values())
 
 
-def _called(
-    server: ThreadedServer, example: dict[str, Any], operation: Operation, scenario: str
-) -> tuple[bytes, bool] | None:
+def _called(server: ThreadedServer, example: dict[str, Any], label: str, scenario: str) -> tuple[bytes, bool] | None:
     """Bytes of the first stream that the scenario gives, and whether it ended properly; None when it gives none."""
-    session = f"take-{operation.id[:20]}-{scenario}"[:64]
+    session = f"{label.replace(' ', '-')[:24]}-{scenario}"[:64]
     headers = {**example["headers"], "X-Emulator-Session": session, "X-Emulator-Scenario": scenario}
     call = {**example, "url": server.url + example["url"], "headers": headers}
     for _ in range(MOST_CALLS):

@@ -9,8 +9,11 @@ the stream is the same.
 
 from __future__ import annotations
 
+import json
+from base64 import b64encode
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
 import httpx
@@ -18,6 +21,7 @@ import pytest
 from bundled_streams import Taken, streaming_operations, take
 from httpx_sse import EventSource, ServerSentEvent
 from httpx_sse._decoders import SSEDecoder, SSELineDecoder
+from node_tests import run_node
 
 from emulator.contract.document import Operation
 from emulator.service import Service
@@ -148,7 +152,10 @@ def try_each_cut(stream: Taken) -> int:
 @pytest.fixture(scope="module")
 def streams(server: ThreadedServer) -> dict[str, list[Taken]]:
     """The streams of each operation."""
-    return {operation.id: take(server, service, operation) for service, operation in streaming_operations()}
+    return {
+        f"{service.name} {operation.id}": take(server, service, operation)
+        for service, operation in streaming_operations()
+    }
 
 
 @pytest.mark.parametrize("end", LINE_ENDS)
@@ -156,7 +163,7 @@ def streams(server: ThreadedServer) -> dict[str, list[Taken]]:
 def test_every_cut_in_two_reads_the_same(
     streams: dict[str, list[Taken]], service: Service, operation: Operation, end: str
 ) -> None:
-    for sent in streams[operation.id]:
+    for sent in streams[f"{service.name} {operation.id}"]:
         stream = sent if end == "lf" else sent.beginning(LONG).with_line_ends(LINE_ENDS[end])
         tried = try_each_cut(stream)
         assert tried == len(stream.body) - 1, stream.name
@@ -177,9 +184,9 @@ def test_every_cut_of_a_short_stream_through_a_response(streams: dict[str, list[
 def test_line_ends_and_bytes_one_by_one_change_nothing(
     streams: dict[str, list[Taken]], service: Service, operation: Operation
 ) -> None:
-    for sent in streams[operation.id]:
-        events = read([sent.body], sent.whole)
-        assert events, sent.name
+    for sent in streams[f"{service.name} {operation.id}"]:
+        events = read([sent.with_line_ends(b"\n").body], sent.whole)
+        assert events or not sent.whole, sent.name
         for name, end in LINE_ENDS.items():
             stream = sent.with_line_ends(end)
             one_by_one = read([bytes([byte]) for byte in stream.body], stream.whole)
@@ -187,3 +194,15 @@ def test_line_ends_and_bytes_one_by_one_change_nothing(
             # A CR may be the first half of a line end, so the event before it waits for what comes next.
             held = end == b"\r" and not sent.whole and one_by_one == events[:-1]
             assert one_by_one == events or held, (sent.name, name)
+
+
+@pytest.mark.node
+def test_every_cut_in_two_reads_the_same_in_a_browsers_parser(streams: dict[str, list[Taken]], tmp_path: Path) -> None:
+    file = tmp_path / "streams.json"
+    listed = [
+        {"name": one.name, "whole": one.whole, "body": b64encode(one.body).decode()}
+        for taken in streams.values()
+        for one in taken
+    ]
+    file.write_text(json.dumps(listed))
+    run_node("split-points", CHAT_EMULATOR_STREAMS=str(file))

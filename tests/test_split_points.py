@@ -22,6 +22,8 @@ from bundled_streams import Taken, streaming_operations, take
 from httpx_sse import EventSource, ServerSentEvent
 from httpx_sse._decoders import SSEDecoder, SSELineDecoder
 from node_tests import run_node
+from plainchat_caller import SERVICE as PLAINCHAT
+from plainchat_caller import Plain
 
 from emulator.contract.document import Operation
 from emulator.service import Service
@@ -206,3 +208,17 @@ def test_every_cut_in_two_reads_the_same_in_a_browsers_parser(streams: dict[str,
     ]
     file.write_text(json.dumps(listed))
     run_node("split-points", CHAT_EMULATOR_STREAMS=str(file))
+
+
+@pytest.mark.node
+def test_every_cut_of_an_answer_without_frames(server: ThreadedServer, session_name: str, tmp_path: Path) -> None:
+    listed = []
+    with Plain(server, session_name, watch=False) as caller:
+        for name in PLAINCHAT.scenarios.names():
+            told = caller.ask("What is new?", name)
+            if told.status == 200:
+                chunks = [b64encode(chunk).decode() for chunk in told.chunks]
+                listed.append({"name": name, "whole": told.whole, "chunks": chunks})
+    file = tmp_path / "answers.json"
+    file.write_text(json.dumps(listed))
+    run_node("plainchat-split-points", CHAT_EMULATOR_STREAMS=str(file))

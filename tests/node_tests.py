@@ -21,11 +21,16 @@ def missing() -> str | None:
     return None
 
 
-def run_node(file: str, **environment: str) -> None:
-    """Run one file of tests, all of which have to pass. Skips where there is no Node, but not in CI."""
+def require_node() -> None:
+    """Skip where there is no Node, but not in CI."""
     why = missing()
     if why is not None:
         (pytest.fail if os.environ.get("CI") else pytest.skip)(why)
+
+
+def run_node(file: str, **environment: str) -> None:
+    """Run one file of tests, all of which have to pass."""
+    require_node()
     done = subprocess.run(
         ["node", "--test", "--test-reporter=tap", f"{file}.test.mjs"],
         cwd=FOLDER,

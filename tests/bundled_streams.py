@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,21 +67,41 @@ def streaming_operations() -> Iterator[tuple[Service, Operation]]:
                 yield service, operation
 
 
-def take(server: ThreadedServer, service: Service, operation: Operation) -> list[Taken]:
-    """The streams of one operation, one for each scenario that streams at all."""
-    label = f"{service.name} {operation.id}"
-    example = next(
-        one for one in example_requests(service, operation) if _called(server, one, label, "default") is not None
-    )
-    came = {name: _called(server, example, label, name) for name in service.scenarios.names()}
-    streams = {name: Taken(f"{label} {name}", *one) for name, one in came.items() if one}
-    assert set(streams) >= ANYWHERE
-    return list(streams.values())
+def label(service: Service, operation: Operation) -> str:
+    """What an operation's streams are called."""
+    return f"{service.name} {operation.id}"
 
 
-def _called(server: ThreadedServer, example: dict[str, Any], label: str, scenario: str) -> tuple[bytes, bool] | None:
+def take_all(server: ThreadedServer) -> dict[str, list[Taken]]:
+    """The streams of each operation, one for each scenario that streams at all."""
+    # At once, because some have to be waited for.
+    with ThreadPoolExecutor(16) as pool:
+        begun = [
+            (label(*one), name, pool.submit(_called, server, label(*one), example, name))
+            for one in streaming_operations()
+            for example in [_streaming_example(server, *one)]
+            for name in one[0].scenarios.names()
+        ]
+    taken: dict[str, list[Taken]] = {}
+    for operation, name, future in begun:
+        came = future.result()
+        assert came is not None or name not in ANYWHERE, f"{operation} {name}"
+        if came is not None:
+            taken.setdefault(operation, []).append(Taken(f"{operation} {name}", *came))
+    return taken
+
+
+def _streaming_example(server: ThreadedServer, service: Service, operation: Operation) -> dict[str, Any]:
+    """The operation's first example that asks for a stream."""
+    examples = example_requests(service, operation)
+    return next(one for one in examples if _called(server, label(service, operation), one, "default") is not None)
+
+
+def _called(
+    server: ThreadedServer, operation: str, example: dict[str, Any], scenario: str
+) -> tuple[bytes, bool] | None:
     """Bytes of the first stream that the scenario gives, and whether it ended properly; None when it gives none."""
-    session = f"{label.replace(' ', '-')[:24]}-{scenario}"[:64]
+    session = f"{operation.replace(' ', '-')[:24]}-{scenario}"[:64]
     headers = {**example["headers"], "X-Emulator-Session": session, "X-Emulator-Scenario": scenario}
     call = {**example, "url": server.url + example["url"], "headers": headers}
     for _ in range(MOST_CALLS):
@@ -91,8 +112,10 @@ def _called(server: ThreadedServer, example: dict[str, Any], label: str, scenari
                     continue
                 for piece in reply.iter_raw():
                     body += piece
-        except httpx.TransportError:
+        except httpx.TransportError as error:
             whole = False
+            if isinstance(error, httpx.ReadTimeout) and not body:
+                return None
         if body:
             return body, whole
     return None

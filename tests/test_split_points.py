@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 
 import httpx
 import pytest
-from bundled_streams import Taken, streaming_operations, take
+from bundled_streams import Taken, label, streaming_operations, take_all
 from httpx_sse import EventSource, ServerSentEvent
 from httpx_sse._decoders import SSEDecoder, SSELineDecoder
 from node_tests import run_node
@@ -31,7 +31,7 @@ from emulator.testing.server import ThreadedServer
 
 SHORT = 1_000
 """Bytes of a stream of which each cut goes through a response of its own."""
-LONG = 15_000
+LONG = 8_000
 """Bytes of a stream that are cut again with line ends that no backend sends."""
 LINE_ENDS = {"lf": b"\n", "crlf": b"\r\n", "cr": b"\r"}
 OPERATIONS = [pytest.param(*one, id=f"{one[0].name}-{one[1].id}") for one in streaming_operations()]
@@ -154,10 +154,7 @@ def try_each_cut(stream: Taken) -> int:
 @pytest.fixture(scope="module")
 def streams(server: ThreadedServer) -> dict[str, list[Taken]]:
     """The streams of each operation."""
-    return {
-        f"{service.name} {operation.id}": take(server, service, operation)
-        for service, operation in streaming_operations()
-    }
+    return take_all(server)
 
 
 @pytest.mark.parametrize("end", LINE_ENDS)
@@ -165,7 +162,7 @@ def streams(server: ThreadedServer) -> dict[str, list[Taken]]:
 def test_every_cut_in_two_reads_the_same(
     streams: dict[str, list[Taken]], service: Service, operation: Operation, end: str
 ) -> None:
-    for sent in streams[f"{service.name} {operation.id}"]:
+    for sent in streams[label(service, operation)]:
         stream = sent if end == "lf" else sent.beginning(LONG).with_line_ends(LINE_ENDS[end])
         tried = try_each_cut(stream)
         assert tried == len(stream.body) - 1, stream.name
@@ -186,7 +183,7 @@ def test_every_cut_of_a_short_stream_through_a_response(streams: dict[str, list[
 def test_line_ends_and_bytes_one_by_one_change_nothing(
     streams: dict[str, list[Taken]], service: Service, operation: Operation
 ) -> None:
-    for sent in streams[f"{service.name} {operation.id}"]:
+    for sent in streams[label(service, operation)]:
         events = read([sent.with_line_ends(b"\n").body], sent.whole)
         assert events or not sent.whole, sent.name
         for name, end in LINE_ENDS.items():

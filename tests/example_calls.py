@@ -31,17 +31,21 @@ def every_operation() -> Iterator[Any]:
 
 
 def call_example(
-    server: ThreadedServer,
-    service: Service,
-    operation: Operation,
-    session: str,
-    body: dict[str, Any],
-    **more: str,
+    server: ThreadedServer, service: Service, operation: Operation, session: str, number: int = 0, **more: str
 ) -> httpx.Response:
-    """The call that the operation's examples describe, with one body, and `more` headers (`_` for `-`)."""
+    """The call that the operation's examples describe, with the body of this number, and `more` headers (`_` for
+    `-`)."""
+    request = list(example_requests(service, operation))[number]
+    headers = {"X-Emulator-Session": session, **request.pop("headers")}
+    headers |= {name.replace("_", "-"): value for name, value in more.items()}
+    url = server.url + request.pop("url")
+    return httpx.request(request.pop("method"), url, headers=headers, timeout=30, verify=False, **request)
+
+
+def example_requests(service: Service, operation: Operation) -> Iterator[dict[str, Any]]:
+    """Arguments of httpx, with the address below the server, for each body that the examples show."""
     document = service.document
-    path, query = operation.path, {}
-    headers = {"X-Emulator-Session": session} | {name.replace("_", "-"): value for name, value in more.items()}
+    path, query, headers = operation.path, {}, {}
     for parameter in operation.parameters:
         value = example_of(document, parameter)
         if value is None:
@@ -52,8 +56,9 @@ def call_example(
             query[parameter["name"]] = str(value)
     if service.name in BEARERS:
         headers["Authorization"] = f"Bearer {BEARERS[service.name]}"
-    url = f"{server.url}/{service.name}{service.bases()[0]}{path}" + (f"?{urlencode(query)}" if query else "")
-    return httpx.request(operation.method, url, headers=headers, timeout=30, verify=False, **body)
+    url = f"/{service.name}{service.bases()[0]}{path}" + (f"?{urlencode(query)}" if query else "")
+    for body in bodies_of(document, operation):
+        yield {"method": operation.method, "url": url, "headers": headers, **body}
 
 
 def example_of(document: Document, parameter: Mapping[str, Any]) -> Any:

@@ -5,11 +5,7 @@ from __future__ import annotations
 
 import inspect
 import json
-import os
-import shutil
-import subprocess
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -18,12 +14,12 @@ import requests
 from conftest import KEYS, Dify
 from dify_client import ChatClient, CompletionClient, DifyClient
 from httpx_sse import ServerSentEvent, connect_sse
+from node_tests import run_node
 
 from emulator.service import bundled
 from emulator.streams.scenario import Scenarios
 from emulator.testing.server import ThreadedServer
 
-NODE = Path(__file__).parent / "node"
 NAMES = Scenarios("dify", [bundled("scenarios")]).names()
 USER = "abc-123"
 PICTURE = bytes.fromhex("89504e470d0a1a0a0000000d49484452")
@@ -259,32 +255,9 @@ def test_httpx_sse_reads_every_stream(dify: Dify, scenario: str) -> None:
 # --- Node
 
 
-def missing() -> str | None:
-    """Why the tests with Node cannot run here."""
-    if shutil.which("node") is None:
-        return "no Node here: install Node 18 or newer"
-    if not (NODE / "node_modules" / "dify-client").is_dir():
-        return "no tests/node/node_modules: run `npm ci` in tests/node, or `make test`"
-    return None
-
-
 @pytest.mark.node
 @pytest.mark.parametrize("file", ["dify-client", "eventsource-parser", "event-readers"])
 def test_with_node(server: ThreadedServer, session_name: str, file: str) -> None:
-    why = missing()
-    if why is not None:
-        (pytest.fail if os.environ.get("CI") else pytest.skip)(why)
-    environment = {**os.environ, "CHAT_EMULATOR_URL": f"{server.url}/_s/{session_name}", "NODE_OPTIONS": ""}
-    done = subprocess.run(
-        ["node", "--test", "--test-reporter=tap", f"{file}.test.mjs"],
-        cwd=NODE,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=55,
-        check=False,
-    )
-    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
-    assert "# fail 0" in done.stdout and "# pass 0" not in done.stdout
+    run_node(file, CHAT_EMULATOR_URL=f"{server.url}/_s/{session_name}")
     entries = server.app.sessions.get(session_name).journal.entries
     assert entries and [str(breach) for entry in entries for breach in entry.breaches] == []

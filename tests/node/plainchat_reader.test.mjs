@@ -1,14 +1,14 @@
-// Reads plainchat as a page does, with nothing but what a browser has: a reader of the body, a decoder that keeps halves
-// of characters, and a look at how each chunk begins. The document shows such a loop; this one is written anew.
+// Reads plainchat as a page does, with nothing but what a browser has.
 //
 // CHAT_EMULATOR_URL is the server; CHAT_EMULATOR_SESSION, when it is set, the session.
 
 import assert from "node:assert/strict"
 import { test } from "node:test"
 
+import { read } from "./plainchat_page.mjs"
+
 const session = process.env.CHAT_EMULATOR_SESSION
 const base = `${process.env.CHAT_EMULATOR_URL}${session ? `/_s/${session}` : ""}/plainchat`
-const MARKER = /\[MESSAGE_ID:([^\]]+)\]/
 
 async function ask(message, { scenario, ...members } = {}) {
   const headers = { "Content-Type": "application/json" }
@@ -17,30 +17,6 @@ async function ask(message, { scenario, ...members } = {}) {
   const response = await fetch(`${base}/api/chat`, { method: "POST", headers, body })
   assert.equal(response.status, 200)
   return response
-}
-
-// What a page shows of an answer in the end. A chunk that begins with [ERROR] takes the place of all that was shown and
-// ends the reading; an id is taken out of the chunk that has it; chunks of nothing but blanks are skipped.
-async function read(response) {
-  const reader = response.body.getReader()
-  const decoder = new TextDecoder()
-  const shown = { content: "", messageId: undefined, failed: false, chunks: [] }
-  for (;;) {
-    const { done, value } = await reader.read()
-    if (done) return shown
-    let chunk = decoder.decode(value, { stream: true })
-    shown.chunks.push(chunk)
-    if (chunk.startsWith("[ERROR]")) {
-      await reader.cancel()
-      return { ...shown, content: chunk, failed: true }
-    }
-    const found = chunk.match(MARKER)
-    if (found) {
-      shown.messageId = found[1]
-      chunk = chunk.replace(MARKER, "")
-    }
-    if (chunk.trim() !== "") shown.content += chunk
-  }
 }
 
 async function json(path) {

@@ -10,8 +10,9 @@ from starlette.routing import BaseRoute, Match
 from starlette.types import Message, Receive, Scope, Send
 
 from emulator.call import Call, Headers, Reply
+from emulator.connection import TRANSPORT, abort
 from emulator.pipeline import Answer, answer
-from emulator.sending import TRANSPORT, Sending, abort, raw_headers, send_reply
+from emulator.sending import Sending, raw_headers, send_reply
 from emulator.service import Service
 from emulator.settings import Settings
 from emulator.world.session import DEFAULT, Sessions
@@ -110,7 +111,7 @@ class BackendRoute(BaseRoute):
         answered = answer(self._service, self._sessions, self._settings, call, too_large)
         reply_headers = self._headers(call, answered, too_large)
         if isinstance(answered.reply, Reply):
-            await send_reply(answered, answered.reply, reply_headers, scope, receive, send)
+            await send_reply(answered, answered.reply, reply_headers, self._settings, scope, receive, send)
         else:
             await Sending(answered, answered.reply, reply_headers, self._settings, scope, receive, send).run()
 

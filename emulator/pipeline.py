@@ -34,13 +34,14 @@ CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 @dataclass(frozen=True, slots=True)
 class Answer:
     """What goes back, and where it is noted. `inspect` holds one event of a stream against the spec; `faults` are what
-    is done to it on its way."""
+    is done to it on its way, and `noise` decides their chances."""
 
     reply: Reply | Stream
     session: Session | None = None
     entry: Entry | None = None
     inspect: Callable[[Event], list[Violation]] | None = None
     faults: tuple[Fault, ...] = ()
+    noise: int = 0
 
 
 def answer(service: Service, sessions: Sessions, settings: Settings, call: Call, too_large: bool = False) -> Answer:
@@ -60,8 +61,17 @@ def answer(service: Service, sessions: Sessions, settings: Settings, call: Call,
     entry.status, entry.reply_headers = reply.status, reply.headers
     if isinstance(reply, Reply):
         entry.reply_body = reply.body
-        session.journal.close(entry)
-    return Answer(reply, session, entry, inspect, tuple(ask.faults))
+        if not ask.faults:
+            session.journal.close(entry)
+    noise = _noise(ask) if ask.faults or isinstance(reply, Stream) else 0
+    return Answer(reply, session, entry, inspect, tuple(ask.faults), noise)
+
+
+def _noise(ask: Ask) -> int:
+    """What decides chances in this answer: the seed, and how often its operation was called."""
+    operation = "" if ask.operation is None else ask.operation.id
+    nth = ask.world.story.calls.get(operation, 0)
+    return int.from_bytes(ask.world.seed.fixed("faults", f"{operation} {nth}", 8), "big")
 
 
 def _guarded(service: Service, ask: Ask, entry: Entry, too_large: bool) -> Reply | Stream:

@@ -12,7 +12,7 @@ from typing import Any
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from emulator.sending import TRANSPORT
+from emulator.connection import TRANSPORT
 
 KEEP_ALIVE_SECONDS = 75
 MOST_HEAD = 65_536

@@ -41,6 +41,8 @@ class Limits:
     """Bytes of a body that a journal entry keeps."""
     send_seconds: float = 60.0
     """How long a client may take to read one frame before its stream is ended."""
+    stall_seconds: float = 3_600.0
+    """How long a stalled answer is held for its client before the connection is dropped."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from itertools import count, repeat
 from typing import Any, Protocol
 
 from emulator.call import Closed, Event, Item
-from emulator.fault import CUTS, Fault
+from emulator.fault import Fault
 from emulator.streams.steps import (
     Audio,
     Bytes,
@@ -172,8 +172,8 @@ class Player:
                 yield from self._made(step)
             case Audio():
                 yield from self._paced(((event,) for event in turn.audio(step)), repeat(step.every))
-            case Fault(name):
-                if name in CUTS:
+            case Fault():
+                if step.cuts:
                     self.closed = "cut"
                 yield step
             case Fail():

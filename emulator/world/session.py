@@ -10,7 +10,7 @@ import re
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from emulator.call import Performance
 from emulator.errors import Misused
@@ -53,10 +53,20 @@ class World:
     story: Story = field(default_factory=Story)
 
 
+class Held(Protocol):
+    """A whole reply that is not sent yet."""
+
+    def stop(self) -> None:
+        """The session is going: it is sent at once."""
+
+    def skip(self, seconds: float) -> None:
+        """The session's time was moved ahead."""
+
+
 class Session:
     """A private world with a name. Made by `Sessions` only."""
 
-    __slots__ = ("_settings", "_worlds", "armed", "clock", "journal", "name", "profile", "seed", "speed")
+    __slots__ = ("_settings", "_worlds", "armed", "clock", "held", "journal", "name", "profile", "seed", "speed")
 
     def __init__(self, name: str, settings: Settings) -> None:
         self.name = name
@@ -68,6 +78,7 @@ class Session:
         self.journal = Journal(settings.limits)
         self.armed = Armed()
         self._worlds: dict[str, World] = {}
+        self.held: set[Held] = set()
 
     def world(self, backend: str, populate: Callable[[World], None]) -> World:
         """This session's world of a backend; at first use it is made and `populate` fills it with the data that are
@@ -89,6 +100,8 @@ class Session:
         for world in self._worlds.values():
             for _, performance in list(world.running.values()):
                 performance.stop()
+        for held in list(self.held):
+            held.stop()
 
 
 class Sessions:

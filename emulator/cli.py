@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from emulator import __version__
 from emulator.errors import Broken, Misused, nearest
-from emulator.settings import CLOCKS, PROFILES, Settings
+from emulator.settings import PROFILES, Settings, read_clock
 
 if TYPE_CHECKING:
     from emulator.app import App
@@ -71,7 +71,7 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--seed", type=int, default=0, help="seed of all data (default: %(default)s)")
     serve.add_argument("--speed", type=_speed, default=1.0, help="2 is twice as fast, 0 does not wait (default: 1)")
     serve.add_argument("--profile", choices=PROFILES, default="documented", help="default: %(default)s")
-    serve.add_argument("--clock", choices=CLOCKS, help="default: virtual at speed 0, else real")
+    serve.add_argument("--clock", type=_clock, help="virtual, real or an ISO time (default: virtual at speed 0, else real)")
     serve.add_argument("--check-replies", action="store_true", help="hold all replies and events against the spec")
     serve.add_argument("--key", action="append", default=[], metavar="BACKEND:KEY=ACCOUNT", help="let one more key in")
     serve.add_argument("--tokenless", action="append", default=[], metavar="BACKEND", help="ask for no token (ruoyi)")
@@ -111,6 +111,14 @@ def _speed(text: str) -> float:
     if speed != 0 and not 0.001 <= speed <= 1_000_000:
         raise argparse.ArgumentTypeError(f"expected 0, or a number from 0.001 to 1000000, got {text!r}")
     return speed
+
+
+def _clock(text: str) -> str:
+    try:
+        read_clock(text)
+    except Misused as error:
+        raise argparse.ArgumentTypeError(error.detail) from None
+    return text
 
 
 def _folder(text: str) -> Path:

@@ -10,11 +10,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, get_args
 
+from emulator.errors import Misused
+from emulator.times import moment
+
 Profile = Literal["documented", "observed"]
 ClockKind = Literal["virtual", "real"]
 
 PROFILES: tuple[str, ...] = get_args(Profile)
 CLOCKS: tuple[str, ...] = get_args(ClockKind)
+CLOCK_WORDS = "virtual, real or an ISO 8601 time from 1971 to 9998 such as 2026-01-01T00:00:00Z"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +43,10 @@ class Limits:
     """Bytes that a session's journal keeps, roughly; the oldest entries leave first."""
     journal_body_bytes: int = 16 * 1024
     """Bytes of a body that a journal entry keeps."""
+    idle_seconds: float = 24 * 3600.0
+    """Seconds after which a session that nobody used leaves, unless a stream of it is under way."""
+    snapshot_bytes: int = 256 * 1024 * 1024
+    """Longest text of a snapshot that is read."""
     send_seconds: float = 60.0
     """How long a client may take to read one frame before its stream is ended."""
     stall_seconds: float = 3_600.0
@@ -51,7 +59,8 @@ class Settings:
 
     `backends` empty means all there are. `specs`, `scenarios` and `modules` are folders of one's own: `NAME.yaml`,
     `NAME/*.yaml` and `NAME.py` there add to the bundled ones, and win over those of the same name. `speed` is a
-    multiplier of stream time (2 = twice as fast, 0 = no waiting). `clock` None means virtual at speed 0, else real.
+    multiplier of stream time (2 = twice as fast, 0 = no waiting). `clock` is `virtual`, `real` or an ISO 8601 time at
+    which a virtual clock starts; None means virtual at speed 0, else real. Anything else raises Misused.
     `keys` adds credentials: backend → key → account, where the account is one the backend has (dify: an app's key there
     from the start). `origins` are the origins that browsers may call backends from, `*` is any. `tokenless` names
     backends whose operations need no token where the running system is known to come in both ways (ruoyi: the Dify
@@ -64,7 +73,7 @@ class Settings:
     seed: int = 0
     speed: float = 1.0
     profile: Profile = "documented"
-    clock: ClockKind | None = None
+    clock: str | None = None
     specs: Path | None = None
     scenarios: Path | None = None
     modules: Path | None = None
@@ -75,6 +84,30 @@ class Settings:
     tokenless: tuple[str, ...] = ()
     limits: Limits = Limits()
 
+    def __post_init__(self) -> None:
+        if self.clock is not None:
+            read_clock(self.clock)
+
     def clock_kind(self) -> ClockKind:
         """The clock a new session starts with."""
-        return self.clock or ("virtual" if self.speed == 0 else "real")
+        return self._clock()[0]
+
+    def clock_start(self) -> float | None:
+        """Unix seconds at which a new session's virtual clock starts, None for the usual start."""
+        return self._clock()[1]
+
+    def _clock(self) -> tuple[ClockKind, float | None]:
+        return read_clock(self.clock or ("virtual" if self.speed == 0 else "real"))
+
+
+def read_clock(text: str) -> tuple[ClockKind, float | None]:
+    """Kind and start of a clock, from `virtual`, `real` or an ISO 8601 time (a virtual clock that starts there). Raises
+    Misused for anything else."""
+    match text:
+        case "virtual" | "real":
+            return text, None
+        case _:
+            try:
+                return "virtual", moment(text)
+            except ValueError:
+                raise Misused("Bad clock", f"Expected {CLOCK_WORDS}, got {text[:80]!r}.", CLOCKS) from None

@@ -135,24 +135,32 @@ def test_reading_changes_nothing() -> None:
 
 def test_listeners_hear_of_each_entry_once() -> None:
     kept = journal()
-    heard: list[tuple[str, int]] = []
-    leave = kept.subscribe(lambda entry: heard.append(("a", entry.id)))
-    kept.subscribe(lambda entry: heard.append(("b", entry.id)))
+    heard: list[tuple[str, str, int]] = []
+    leave = kept.subscribe(lambda what, entry: heard.append(("a", what, entry.id)))
+    kept.subscribe(lambda what, entry: heard.append(("b", what, entry.id)), lambda: heard.append(("b", "gone", 0)))
     entry = kept.open(1.0, "s", "dify", Call("GET", "/"))
-    assert heard == []
+    assert heard == [("a", "opened", 1), ("b", "opened", 1)]
     kept.close(entry)
     leave()
     leave()
     note(kept)
-    assert heard == [("a", 1), ("b", 1), ("b", 2)]
+    kept.leave()
+    note(kept)
+    assert heard[2:] == [
+        ("a", "closed", 1),
+        ("b", "closed", 1),
+        ("b", "opened", 2),
+        ("b", "closed", 2),
+        ("b", "gone", 0),
+    ]
 
 
 def test_what_an_entry_shows() -> None:
     violation = Violation("body", "/query", "required", "a value", "nothing")
     entry = note(journal(), violations=(violation,), breaches=[violation], status=400, verdict="refused", closed=None)
     shown = entry.shown()
-    members = """id at session backend operation method path status verdict violations breaches scenario chosen_by
-    near_misses fault faults request reply frames closed duration_ms"""
+    members = """id at session backend operation method path query status verdict violations breaches scenario chosen_by
+    near_misses fault faults request reply frames frame_count closed duration_ms"""
     assert list(shown) == members.split()
     wanted = {"in": "body", "pointer": "/query", "rule": "required", "expected": "a value", "got": "nothing"}
     assert shown["violations"] == shown["breaches"] == [wanted]

@@ -70,7 +70,7 @@ def test_indexes_follow_a_change() -> None:
         notes.put(Note(id, owner))
     notes.put(Note("a", "y"))
     assert ids(notes.where("owner", "x")) == "b"
-    assert ids(notes.where("owner", "y")) == "ca", "it came there last"
+    assert ids(notes.where("owner", "y")) == "ac", "by age, however late it came there"
     assert ids(notes) == "abc"
     assert notes.where("owner", "z") == []
 

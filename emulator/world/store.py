@@ -30,14 +30,17 @@ R = TypeVar("R", bound=Record)
 class Collection(Generic[R]):
     """Records of one kind by id, in the order they were first put."""
 
-    __slots__ = ("_indexes", "_keys", "_records", "_store", "name")
+    __slots__ = ("_indexes", "_keys", "_mixed", "_records", "_store", "kind", "name")
 
-    def __init__(self, store: Store, name: str, keys: Mapping[str, Callable[[R], Hashable]]) -> None:
+    def __init__(self, store: Store, name: str, kind: type[R], keys: Mapping[str, Callable[[R], Hashable]]) -> None:
         self.name = name
+        self.kind = kind
         self._store = store
         self._keys = keys
         self._records: dict[Any, R] = {}
         self._indexes: dict[str, dict[Hashable, dict[Any, None]]] = {index: {} for index in keys}
+        # Keys of indexes under which a record came that is older than the last one there.
+        self._mixed: set[tuple[str, Hashable]] = set()
 
     def get(self, id: Any) -> R | None:
         """The record with this id, or None."""
@@ -54,7 +57,9 @@ class Collection(Generic[R]):
                 old_key = key(old)
                 if old_key == new_key:
                     continue
-                _unlink(entries, old_key, record.id)
+                self._unlink(index, old_key, record.id)
+                if new_key in entries:
+                    self._mixed.add((index, new_key))
             entries.setdefault(new_key, {})[record.id] = None
         self._store._weigh(self, record, old)
         return record
@@ -65,14 +70,37 @@ class Collection(Generic[R]):
         if record is None:
             return None
         for index, key in self._keys.items():
-            _unlink(self._indexes[index], key(record), id)
+            self._unlink(index, key(record), id)
         self._store._unweigh(self, record)
         return record
 
     def where(self, index: str, key: Hashable) -> list[R]:
-        """The records that the index holds under `key`, oldest first."""
-        records = self._records
-        return [records[id] for id in self._indexes[index].get(key, ())]
+        """The records that the index holds under `key`, oldest first, however late one came under this key."""
+        records, entries = self._records, self._indexes[index]
+        if (index, key) in self._mixed:
+            self._mixed.discard((index, key))
+            found = entries[key]
+            entries[key] = dict.fromkeys(id for id in records if id in found)
+        return [records[id] for id in entries.get(key, ())]
+
+    def copy(self, store: Store) -> Collection[R]:
+        """The same records, to be kept by another store."""
+        other = Collection[R](store, self.name, self.kind, self._keys)
+        other._records = dict(self._records)
+        other._indexes = {
+            index: {key: dict(ids) for key, ids in entries.items()} for index, entries in self._indexes.items()
+        }
+        other._mixed = set(self._mixed)
+        return other
+
+    def _unlink(self, index: str, key: Hashable, id: Any) -> None:
+        entries = self._indexes[index]
+        ids = entries.get(key)
+        if ids is not None:
+            ids.pop(id, None)
+            if not ids:
+                del entries[key]
+                self._mixed.discard((index, key))
 
     def first_id(self) -> Any:
         """The id of the record that was put first; the collection must not be empty."""
@@ -83,14 +111,6 @@ class Collection(Generic[R]):
 
     def __len__(self) -> int:
         return len(self._records)
-
-
-def _unlink(entries: dict[Hashable, dict[Any, None]], key: Hashable, id: Any) -> None:
-    ids = entries.get(key)
-    if ids is not None:
-        ids.pop(id, None)
-        if not ids:
-            del entries[key]
 
 
 class Store:
@@ -112,8 +132,25 @@ class Store:
         """Declare (once) and return a collection of `kind`, indexed by each of `keys`."""
         found = self._collections.get(name)
         if found is None:
-            found = self._collections[name] = Collection[R](self, name, keys)
+            found = self._collections[name] = Collection[R](self, name, kind, keys)
         return found
+
+    @property
+    def collections(self) -> Mapping[str, Collection[Any]]:
+        """Those declared so far, by name."""
+        return self._collections
+
+    def records(self) -> Iterator[tuple[str, Any]]:
+        """Name of the collection and record, the oldest first: the order in which they would leave."""
+        for name, id in self._weights:
+            yield name, self._collections[name].get(id)
+
+    def copy(self) -> Store:
+        """Another store with the same records in the same order. What is put into one is not in the other."""
+        other = Store(self._limits)
+        other._collections = {name: one.copy(other) for name, one in self._collections.items()}
+        other._weights, other._bytes, other.evicted = dict(self._weights), self._bytes, self.evicted
+        return other
 
     def _weigh(self, collection: Collection[Any], record: Any, old: Any) -> None:
         key = (collection.name, record.id)

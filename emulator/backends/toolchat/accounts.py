@@ -109,7 +109,7 @@ def register(ask: Ask) -> Reply:
         raise Refused("email_taken")
     # Counted and not looked up: the record with the highest number can have left.
     counters = ask.world.seed.counters
-    counters[USER_COUNT] += 1
+    counters[USER_COUNT] = counters.get(USER_COUNT, len(SEEDED)) + 1
     user = users.put(User(counters[USER_COUNT], body["username"], body["email"], body["password"]))
     return success({"id": user.id, "username": user.username}, "注册成功")
 

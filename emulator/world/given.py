@@ -25,7 +25,9 @@ class Given:
     def refuse(self, expected: str, got: str | None = None, available: Iterable[str] = ()) -> NoReturn:
         """Raise Misused with what was expected here and what came."""
         at = self.pointer or "the whole"
-        raise Misused(self.title, f"{at}: expected {expected}, got {shown(self.value) if got is None else got}", available)
+        raise Misused(
+            self.title, f"{at}: expected {expected}, got {shown(self.value) if got is None else got}", available
+        )
 
     def at(self, key: str | int) -> Given:
         """The member or item there."""

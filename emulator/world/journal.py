@@ -185,7 +185,7 @@ class Journal:
         limit: int | None = None,
     ) -> list[Entry]:
         """The entries that are as asked, by id; with an id higher than `after`, and the first `limit` of them."""
-        found = []
+        found: list[Entry] = []
         for entry in self.entries:
             if (
                 (limit is None or len(found) < limit)

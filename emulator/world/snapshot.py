@@ -1,8 +1,8 @@
-"""One session as JSON, and back: seed, speed, profile, clock, armings, and each backend's records, counters and scenario
-states. Restoring and repeating the same calls gives the same bytes.
+"""One session as JSON, and back: seed, speed, profile, clock, armings, and each backend's records, counters and
+scenario states. Restoring and repeating the same calls gives the same bytes.
 
-Owns the format (`version: 1`) and its checks. A snapshot is built completely before the session takes it, so one that is
-refused changes nothing. The journal and streams under way are no part of it. Records stand in the order of their age,
+Owns the format (`version: 1`) and its checks. A snapshot is built completely before the session takes it, so one that
+is refused changes nothing. The journal and streams under way are no part of it. Records stand in the order of their age,
 which is the order of every list and the order in which they leave when the store is full.
 """
 
@@ -75,7 +75,7 @@ def take(session: Session) -> dict[str, Any]:
         "seed": session.seed,
         "speed": session.speed,
         "profile": session.profile,
-        "clock": {"kind": session.clock.kind, "epoch": session.clock.epoch, "ahead": session.clock.ahead},
+        "clock": {"kind": session.clock.kind, "epoch": session.clock.epoch, "ahead": min(session.clock.ahead, LATEST)},
         "armed": {
             "given": session.armed.given,
             "items": [{name: getattr(arming, name) for name in ARMING} for arming in session.armed.items.values()],
@@ -290,7 +290,7 @@ class Shape:
 
 
 @cache
-def _shape(kind: type[Any]) -> Shape:
+def _shape(kind: Any) -> Shape:
     hints = {name: set(_parts(hint)) for name, hint in get_type_hints(kind).items()}
     names = [field.name for field in fields(kind)]
     return Shape(

@@ -17,7 +17,7 @@ from httpx_sse import ServerSentEvent, connect_sse
 from node_tests import run_node
 
 from emulator.service import bundled
-from emulator.streams.scenario import Scenarios
+from emulator.streams.shelf import Scenarios
 from emulator.testing.server import ThreadedServer
 
 NAMES = Scenarios("dify", [bundled("scenarios")]).names()

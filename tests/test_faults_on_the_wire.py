@@ -20,7 +20,7 @@ from urllib.parse import quote, urlencode
 
 import httpx
 import pytest
-from test_every_operation import BEARERS, bodies_of, example_of
+from example_calls import BEARERS, bodies_of, example_of
 
 from emulator import create_app
 from emulator.app import open_services
@@ -253,7 +253,7 @@ def entry_of(server: ThreadedServer, session: str, operation: str) -> Entry:
 
 def stored(server: ThreadedServer, session: str, backend: str) -> Any:
     """All that a session keeps of a backend."""
-    world = server.app.sessions.get(session)._worlds[backend]
+    world = server.app.sessions.get(session).worlds[backend]
     return {name: list(records) for name, records in world.store._collections.items()}
 
 
@@ -581,7 +581,7 @@ def on_the_loop(server: ThreadedServer, act: Callable[[], object]) -> None:
 
 
 def running(server: ThreadedServer, session: str) -> list[Any]:
-    return [one for _, one in server.app.sessions.get(session)._worlds["dify"].running.values()]
+    return [one for _, one in server.app.sessions.get(session).worlds["dify"].running.values()]
 
 
 @pytest.mark.parametrize("fault", [{"stall": None}, {"latency": {"for": "1h", "event": 1}}], ids=str)

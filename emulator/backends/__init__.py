@@ -103,6 +103,11 @@ class Credential:
     what: str
 
 
+HOUSE_CODES = ("unknown_path", "method_not_allowed", "too_large", "undecodable", "invalid", "crashed")
+"""Codes with which the house itself refuses: no such path; not with this method; a body beyond the limit; a path that
+is no UTF-8; violations of the contract; an error of our own."""
+
+
 @dataclass(frozen=True)
 class Backend:
     """One backend: what it does, says and refuses.
@@ -141,11 +146,6 @@ class Backend:
     def difference_names(self) -> frozenset[str]:
         """Names of its differences."""
         return frozenset(difference.name for difference in self.differences)
-
-
-HOUSE_CODES = ("unknown_path", "method_not_allowed", "too_large", "undecodable", "invalid", "crashed")
-"""Codes with which the house itself refuses: no such path; not with this method; a body beyond the limit; a path that
-is no UTF-8; violations of the contract; an error of our own."""
 
 
 def behaviour_module(name: str, folder: Path | None = None) -> Backend | None:

@@ -53,10 +53,10 @@ BACKEND = Backend(
     refuse=refuse,
     populate=populate,
     # Regenerating has no text of its own: there a scenario is chosen by header, or by a member that is else ignored.
+    codes=frozenset(ERRORS),
     turn=chat.turn_of,
     declare=data_of,
     chat_text={"streamMessage": "content", "regenerateMessage": "content"},
     speaks=SPEAKS,
     differences=DIFFERENCES,
-    codes=frozenset(ERRORS),
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from emulator.backends import Backend, Cors, Credential, Extra
+from emulator.backends import HOUSE_CODES, Backend, Cors, Credential, Extra
 from emulator.backends.dify import (
     application,
     audio,
@@ -66,10 +66,10 @@ BACKEND = Backend(
         on_405=False,
     ),
     chat_text={"sendChatMessage": "query"},
+    codes=frozenset({*ERRORS, *HOUSE_CODES}),
     turn=chat.turn_of,
     declare=data_of,
     differences=DIFFERENCES,
-    codes=frozenset(ERRORS),
     accounts=frozenset(APPS),
     credentials=tuple(Credential(app.key, f"{app.name} ({app.mode}), user abc-123") for app in APPS.values()),
 )

@@ -34,12 +34,12 @@ BACKEND = Backend(
     refuse=refuse,
     populate=populate,
     cors=Cors(methods="DELETE, GET, OPTIONS, POST", headers=("Content-Type",)),
+    codes=frozenset(ERRORS),
     turn=chat.turn_of,
     declare=data_of,
     chat_text={"sendChatMessage": "message"},
     speaks=SPEAKS,
     differences=DIFFERENCES,
-    codes=frozenset(ERRORS),
     credentials=(
         Credential(f"{DEMO} / {PASSWORD}", "user name and password; there is no token"),
         Credential(CALLER, "user name of the spec's examples, not registered"),

@@ -39,6 +39,7 @@ BACKEND = Backend(
     refuse=refuse,
     populate=populate,
     bases=BASES,
+    codes=frozenset({*ERRORS, *TOKEN_ERRORS, *LOGIN_ERRORS}),
     turn=questions.turn_of,
     declare=data_of,
     chat_text={
@@ -50,7 +51,6 @@ BACKEND = Backend(
         "reasoner_endpoint_api_ai_deepseek_reasoner_post": "messages",
     },
     differences=DIFFERENCES,
-    codes=frozenset({**ERRORS, **TOKEN_ERRORS, **LOGIN_ERRORS}),
     credentials=(Credential("emulator-token", "user 1 (admin); log in as admin or ry, password admin123"),),
     accounts=frozenset(NAMES),
 )

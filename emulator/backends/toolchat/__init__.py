@@ -37,12 +37,12 @@ BACKEND = Backend(
     populate=populate,
     slashless=True,
     cors=Cors(methods="GET, POST, PUT, DELETE, OPTIONS"),
+    codes=frozenset(ERRORS),
     turn=messages.turn_of,
     declare=data_of,
     chat_text={"sendMessage": "content", "streamMessage": "content"},
     speaks=SPEAKS,
     differences=DIFFERENCES,
-    codes=frozenset(ERRORS),
     credentials=(
         *(Credential(key, f"bearer token of {name}") for key, name in KEYS.items()),
         *(Credential(f"{user.username} / {user.password}", "login") for user in SEEDED.values()),

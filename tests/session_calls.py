@@ -16,8 +16,6 @@ from emulator.pipeline import answer
 BOUNDARY = "cut-here"
 PICTURE = b"\x89PNG\r\n\x1a\n\x00\xff" + bytes(range(256))
 TOKENS = {"dify": "app-emulator", "ruoyi": "emulator-token", "toolchat": "emulator-token"}
-MOVING = frozenset({"date", "server"})
-"""Headers that the transport adds."""
 
 
 @dataclass(frozen=True)

@@ -80,7 +80,7 @@ def test_spans(text: str, seconds: float) -> None:
 
 @pytest.mark.parametrize("text", ["", "90", "s", "-1s", "1 s", "1e3s", "1w", "９s", "1s ", "1" * 20 + "s"])
 def test_texts_that_are_no_span(text: str) -> None:
-    with pytest.raises(ValueError, match=""):
+    with pytest.raises(ValueError, match="no span of time"):
         span(text)
 
 
@@ -127,8 +127,7 @@ def test_every_backend_lives_at_the_ends_of_time(clock: str) -> None:
     talker = Talker(app, "a")
     assert all(told.status < 500 for told in talker.all("word"))
     if clock.startswith("9998"):
-        app.sessions.get("a").patch(advance=20)
-        talker.all("later")
+        app.sessions.get("a").clock.advance(1e6)
         assert app.sessions.get("a").clock.now() == LATEST
         assert all(told.status < 500 for told in talker.all("last"))
 

@@ -220,7 +220,7 @@ class Reader:
         app = self.talker.app
         reply = answer(app.services[call.backend], app.sessions, app.settings, made).reply
         assert isinstance(reply, Stream), reply
-        stream = {"reply": reply, "play": reply.performance.play(), "begun": self.now}
+        stream: dict[str, Any] = {"reply": reply, "play": reply.performance.play(), "begun": self.now}
 
         def skip(seconds: float) -> None:
             stream["begun"] -= seconds
@@ -347,7 +347,7 @@ def test_a_conversation_is_named_after_a_second() -> None:
     talker, session = Talker(app, "named"), app.sessions.get("named")
     reply = talker(ask("Where do storks spend the winter, and why?"))
     id = json.loads(reply.body.decode().split("\n\n")[0].removeprefix("data: "))["conversation_id"]
-    conversation = session.worlds["dify"].store.collections["conversations"].get(id)
+    conversation: Any = session.worlds["dify"].store.collections["conversations"].get(id)
     session.clock.set("virtual", conversation.named_at - 2)
 
     def name() -> str:

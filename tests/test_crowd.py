@@ -83,9 +83,8 @@ def test_each_gets_what_it_would_get_alone() -> None:
         crowd = {f"crowd-{number}": plan(number % PLANS) for number in range(SESSIONS)}
         for name, what in [*((f"alone-{number}", one) for number, one in alone.items()), *crowd.items()]:
             server.app.sessions.get(name).patch(seed=what.seed)
-        wanted = {
-            what: list(steps(caller := Caller(server), f"alone-{number}", what)) for number, what in alone.items()
-        }
+        caller = Caller(server)
+        wanted = {what: list(steps(caller, f"alone-{number}", what)) for number, what in alone.items()}
         caller.close()
         parts = [dict(list(crowd.items())[thread::THREADS]) for thread in range(THREADS)]
         with ThreadPoolExecutor(THREADS) as pool:

@@ -95,6 +95,9 @@ class Running:
     def stop(self) -> None:
         self.stopped += 1
 
+    def advance(self, seconds: float) -> None:
+        """See `Performance.advance`."""
+
 
 def start(session: Session) -> Running:
     running: Any = Running()
@@ -280,7 +283,7 @@ def test_states_are_added_and_dropped() -> None:
         ({"speed": "fast"}, "got 'fast'"),
         (
             {"profile": "observd"},
-            "/profile: expected one of documented, observed, got 'observd'; did you mean 'observed'?",
+            "expected one of documented, observed, got 'observd'; did you mean 'observed'?",
         ),
         ({"profile": ["observed"]}, "got an array of 1"),
         ({"clock": "tomorrow"}, "/clock: expected virtual, real or an ISO 8601 time"),

@@ -229,7 +229,7 @@ def declare(world: World) -> object:
     return things
 
 
-SERVED: Mapping[str, Served] = {"own": SimpleNamespace(backend=SimpleNamespace(declare=declare))}  # type: ignore[dict-item]
+SERVED: Mapping[str, Served] = {"own": SimpleNamespace(backend=SimpleNamespace(declare=declare))}
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 JSON = st.recursive(
@@ -494,7 +494,7 @@ def test_texts_that_are_none(text: bytes, detail: str, status: int) -> None:
     assert refusal.value.detail.startswith(detail) and refusal.value.status == status
 
 
-ANYTHING = st.sampled_from(
+ANYTHING: st.SearchStrategy[Any] = st.sampled_from(
     [None, True, -1, 2**70, -1e300, 10**399, "", "x", "\x00", [], {}, [[]], {"a": None}, 253402300799]
 )
 
@@ -526,7 +526,8 @@ def test_whatever_is_changed_in_one(app: App, used: Any, changes: list[tuple[Any
 
 def change_somewhere(rng: Any, data: Any, value: Any) -> None:
     """Another value at some place; `...` takes what is there out."""
-    holder, key = None, None
+    holder: Any = None
+    key: Any = None
     while isinstance(data, dict | list) and data and (holder is None or rng.random() < 0.9):
         holder = data
         key = rng.choice(list(data)) if isinstance(data, dict) else rng.randrange(len(data))

@@ -115,7 +115,7 @@ class Given:
 def _plain(value: Any) -> bool:
     kind = type(value)
     if isinstance(value, str):
-        return value.isascii()
+        return bool(value.isascii())
     if kind is int:
         return -(2**63) <= value < 2**63
     return value is None or kind is bool or (kind is float and math.isfinite(value))

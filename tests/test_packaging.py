@@ -30,6 +30,7 @@ RUNTIME = {
     "httptools",
     "jsonschema",
     "jsonschema-path",
+    "msgspec",
     "openapi-core",
     "openapi-spec-validator",
     "orjson",

@@ -117,7 +117,7 @@ def _plain(value: Any) -> bool:
     if isinstance(value, str):
         return bool(value.isascii())
     if kind is int:
-        return -(2**63) <= value < 2**63
+        return bool(-(2**63) <= value < 2**63)
     return value is None or kind is bool or (kind is float and math.isfinite(value))
 
 

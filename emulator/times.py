@@ -34,5 +34,5 @@ def span(text: str) -> float:
     """Seconds of a span such as `250ms`, `90s`, `1.5m`, `24h` or `7d`. Raises ValueError for any other text."""
     found = SPAN.fullmatch(text)
     if found is None:
-        raise ValueError(text)
+        raise ValueError(f"no span of time: {text[:80]!r}")
     return float(found[1]) * UNITS[found[2]]

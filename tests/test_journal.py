@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import pytest
 from conftest import Dify
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from test_dify_operations import Another, another, read_while, send_parts
 from test_dify_operations import part as form_part
 
 from emulator.call import Call, Violation
 from emulator.settings import Limits
 from emulator.testing.server import ThreadedServer
+from emulator.world import secrets
 from emulator.world.journal import FRAME_BYTES, MOST_FRAMES, SECRET_HEADERS, Entry, Journal
 
 __all__ = ["another"]
@@ -165,6 +169,190 @@ def test_what_an_entry_shows() -> None:
     wanted = {"in": "body", "pointer": "/query", "rule": "required", "expected": "a value", "got": "nothing"}
     assert shown["violations"] == shown["breaches"] == [wanted]
     json.dumps(shown)
+
+
+# ---- Finding entries ----
+
+
+def test_entries_can_be_selected() -> None:
+    kept = journal()
+    for number in range(6):
+        note(
+            kept,
+            operation=["a", "b", None][number % 3],
+            status=[200, 400][number % 2],
+            scenario=["s", None][number % 2],
+            verdict=["accepted", "refused"][number % 2],
+        )
+    kept.close(kept.open(1.0, "s", "ruoyi", Call("GET", "/")))
+
+    def ids(**wanted: Any) -> list[int]:
+        return [entry.id for entry in kept.select(**wanted)]
+
+    assert ids() == [1, 2, 3, 4, 5, 6, 7]
+    assert ids(backend="ruoyi") == [7] and ids(backend="nobody") == []
+    assert ids(operation="b") == [2, 5]
+    assert ids(status=400) == ids(verdict="refused") == [2, 4, 6]
+    assert ids(scenario="s", operation="a") == [1]
+    assert ids(after=5) == [6, 7] and ids(after=99) == []
+    assert ids(limit=2) == [1, 2] and ids(after=2, limit=2) == [3, 4] and ids(limit=0) == []
+
+
+def test_a_cleared_journal_counts_on() -> None:
+    kept = journal(journal_entries=2)
+    under_way = kept.open(1.0, "s", "dify", Call("POST", "/"))
+    for _ in range(3):
+        note(kept)
+    kept.clear()
+    assert (list(kept.entries), kept.bytes, kept.dropped, kept.opened) == ([], 0, 0, 4)
+    kept.close(under_way)
+    assert kept.bytes == 0
+    assert note(kept).id == 5
+    kept.close(under_way)
+    assert kept.bytes == sum(entry.weight for entry in kept.entries)
+
+
+# ---- What is not shown ----
+
+SECRET = "hunter-7"
+JSON_BODIES = {
+    "a member": ('{"password":"hunter-7","a":1}', '{"password":"…","a":1}'),
+    "spaced": ('{ "password" : "hunter-7" , "a": 1 }', '{ "password" : "…" , "a": 1 }'),
+    "any case and form": ('{"API-Key":"hunter-7","New_Password":"hunter-7"}', '{"API-Key":"…","New_Password":"…"}'),
+    "deep": ('{"a":[{"access_token":"hunter-7"}]}', '{"a":[{"access_token":"…"}]}'),
+    "an object": ('{"secret":{"a":"hunter-7}","b":[1]},"c":2}', '{"secret":"…","c":2}'),
+    "an array": ('{"refresh_token":["hunter-7]",{"a":1}]}', '{"refresh_token":"…"}'),
+    "a number": ('{"password":1234}', '{"password":"…"}'),
+    "quotes inside": (r'{"token":"a\"hunter-7\\","b":"c"}', '{"token":"…","b":"c"}'),
+    "an escaped name": (r'{"pass\u0077ord":"hunter-7"}', r'{"pass\u0077ord":"…"}'),
+    "cut off in the secret": ('{"password":"hunter-7', '{"password":"…"'),
+    "cut off in an object": ('{"secret":{"a":"hunter-7","b', '{"secret":"…"'),
+    "in frames": ('data: {"token":"hunter-7"}\n\n', 'data: {"token":"…"}\n\n'),
+    "null": ('{"token":null,"password":false}', '{"token":null,"password":false}'),
+    "counts": (
+        '{"tokens":5,"max_tokens":7,"time_to_first_token":0.5}',
+        '{"tokens":5,"max_tokens":7,"time_to_first_token":0.5}',
+    ),
+    "a value, not a name": ('{"kind":"password","a":["token","b"]}', '{"kind":"password","a":["token","b"]}'),
+    "a name in a text": (r'{"a":"\"password\": \"x\""}', r'{"a":"\"password\": \"x\""}'),
+}
+
+
+@pytest.mark.parametrize("name", JSON_BODIES)
+def test_secrets_in_json(name: str) -> None:
+    body, wanted = JSON_BODIES[name]
+    entry = note(journal(), Call("POST", "/", body=body.encode()), reply_body=body.encode())
+    shown = entry.shown()
+    assert shown["request"]["body"] == shown["reply"]["body"] == wanted
+    assert entry.call.body == body.encode(), "what is kept is not changed by showing it"
+
+
+NAMES = st.sampled_from(["password", "Token", "client_secret", "x", "a b", "é", "tokens", "pwd_"])
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=6) | st.just(SECRET),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(VALUES, st.booleans(), st.sampled_from([None, 1]))
+def test_json_stays_json(value: Any, ascii_only: bool, indent: int | None) -> None:
+    text = json.dumps(value, ensure_ascii=ascii_only, indent=indent)
+    shown = note(journal(), Call("POST", "/", body=text.encode())).shown()["request"]
+    assert shown["encoding"] == "utf-8"
+    assert json.loads(shown["body"]) == secrets.value(value)
+
+
+def test_secrets_in_forms_queries_and_parts() -> None:
+    form = {"content-type": "application/x-www-form-urlencoded"}
+    entry = note(
+        journal(), Call("POST", "/x", b"user=a&api_key=hunter-7&p=1", form, b"username=a&pass%77ord=hunter-7&grant=x")
+    )
+    shown = entry.shown()
+    assert shown["query"] == "user=a&api_key=…&p=1"
+    assert shown["request"]["body"] == "username=a&pass%77ord=…&grant=x"
+    parts = (
+        b'--b\r\nContent-Disposition: form-data; name="password"\r\n\r\nhunter-7\r\n'
+        b'--b\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n\x00\xff\r\n--b--\r\n'
+    )
+    entry = note(journal(), Call("POST", "/x", b"", {"content-type": "multipart/form-data; boundary=b"}, parts))
+    shown = entry.shown()
+    assert SECRET not in json.dumps(shown) and 'filename="a"' in shown["request"]["body"]
+
+
+def test_secrets_in_frames_and_violations() -> None:
+    bad = Violation("body", "/account/password", "minLength", "at least 9 characters", repr(SECRET))
+    entry = note(
+        journal(),
+        violations=(bad, Violation("body", "/name", "type", "a text", "5")),
+        reply_headers=(("X-Emulator-Violation", str(bad)), ("X-Other", "open"), ("X-Other", "too")),
+    )
+    entry.add_frame(0, 10, {"event": "x", "data": [{"token": SECRET}]})
+    entry.add_frame(0, 10, f'data: {{"token": "{SECRET}"}}')
+    shown = entry.shown()
+    assert SECRET not in json.dumps(shown)
+    assert [one["got"] for one in shown["violations"]] == ["…", "5"]
+    assert shown["reply"]["headers"] == {"X-Emulator-Violation": "…", "X-Other": "open, too"}
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [
+        '"',
+        '\\"',
+        '"token":',
+        '"token":{',
+        '"token":[]',
+        '{"a":',
+        "--b\r\n",
+        "a: b\r\n",
+        'name="',
+        '"token":"x\\',
+        "&a=",
+        "[[",
+    ],
+)
+def test_looking_for_secrets_takes_one_pass(piece: str) -> None:
+    body = (piece * 20_000)[:16_384] + "token"
+    begun = time.perf_counter()
+    for kind in ("application/json", "application/x-www-form-urlencoded", "multipart/form-data; boundary=b"):
+        secrets.body(body, kind)
+    assert time.perf_counter() - begun < 0.5
+
+
+def test_bodies_say_what_they_are() -> None:
+    def shown(body: bytes, **limits: int) -> dict[str, Any]:
+        found: dict[str, Any] = note(journal(**limits), Call("POST", "/", body=body), reply_body=body).shown()["reply"]
+        return {name: found[name] for name in ("body", "encoding", "bytes", "truncated")}
+
+    assert shown(b"") == {"body": "", "encoding": "utf-8", "bytes": 0, "truncated": False}
+    assert shown("né\t\r\n".encode()) == {"body": "né\t\r\n", "encoding": "utf-8", "bytes": 6, "truncated": False}
+    assert shown(b"\x89PNG\x00") == {"body": "iVBORwA=", "encoding": "base64", "bytes": 5, "truncated": False}
+    assert shown(b"\xff\xfe") == {"body": "//4=", "encoding": "base64", "bytes": 2, "truncated": False}
+    assert shown("你好".encode(), journal_body_bytes=4) == {
+        "body": "你\ufffd",
+        "encoding": "utf-8",
+        "bytes": 6,
+        "truncated": True,
+    }
+    assert shown("\ufffd?".encode())["encoding"] == "utf-8"
+
+
+def test_long_events_are_cut() -> None:
+    kept = journal(journal_body_bytes=100)
+    entry = kept.open(1.0, "s", "dify", Call("POST", "/"))
+    entry.add_frame(0, 10_000, {"answer": "x" * 10_000})
+    entry.add_frame(0, 10_000, "y" * 10_000)
+    kept.close(entry)
+    first, second = [frame["event"] for frame in entry.shown()["frames"]]
+    assert first == '{"answer":"' + "x" * 89 + "…" and second == "y" * 100 + "…"
+    assert entry.weight < 3_000
+
+
+def test_a_call_under_way_shows_as_far_as_it_has_come() -> None:
+    entry = journal().open(1.0, "s", "dify", Call("POST", "/"))
+    assert (entry.shown()["status"], entry.shown()["closed"], entry.shown()["duration_ms"]) == (None, None, None)
 
 
 # ---- As a server fills it ----

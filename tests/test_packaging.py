@@ -31,6 +31,7 @@ RUNTIME = {
     "jinja2",
     "jsonschema",
     "jsonschema-path",
+    "msgspec",
     "openapi-core",
     "openapi-spec-validator",
     "orjson",

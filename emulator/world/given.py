@@ -114,11 +114,10 @@ class Given:
 
 def _plain(value: Any) -> bool:
     kind = type(value)
-    if kind is str:
-        text: str = value
-        return text.isascii()
+    if isinstance(value, str):
+        return bool(value.isascii())
     if kind is int:
-        return -(2**63) <= value < 2**63
+        return bool(-(2**63) <= value < 2**63)
     return value is None or kind is bool or (kind is float and math.isfinite(value))
 
 

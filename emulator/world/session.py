@@ -116,10 +116,10 @@ class Session:
 
         `seed` begins anew, also with the seed there was: records, scenario states and counts go, streams end, and a
         virtual clock goes back to where it began, so that the same calls give the same bytes; journal and armings
-        stay.        `speed` holds for streams under way, too, and leaves the clock as it is. `clock` is `virtual` (from 2026-01-01),
-        `real` or an ISO 8601 time at which a virtual clock starts; it may lie before what was, and new records then
-        look older than those there. `advance` is a span such as `90s`, or seconds. `states` is backend → name → value,
-        where null drops the name. They take effect in this order."""
+        stay. `speed` holds for streams under way, too, and leaves the clock as it is. `clock` is `virtual` (from
+        2026-01-01), `real` or an ISO 8601 time at which a virtual clock starts; it may lie before what was, and new
+        records then look older than those there. `advance` is a span such as `90s`, or seconds. `states` is
+        backend → name → value, where null drops the name. They take effect in this order."""
         checked = check_members(members, self.clock, backends)
         self.profile = checked.get("profile", self.profile)
         if "seed" in checked:

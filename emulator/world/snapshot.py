@@ -2,8 +2,8 @@
 scenario states. Restoring and repeating the same calls gives the same bytes.
 
 Owns the format (`version: 1`) and its checks. A snapshot is built completely before the session takes it, so one that
-is refused changes nothing. The journal and streams under way are no part of it. Records stand in the order of their age,
-which is the order of every list and the order in which they leave when the store is full.
+is refused changes nothing. The journal and streams under way are no part of it. Records stand in the order of their
+age, which is the order of every list and the order in which they leave when the store is full.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields, is_dataclass, replace
-from functools import cache
 from typing import Any, Protocol, cast, get_args, get_type_hints
 
 from emulator.errors import Misused
@@ -289,8 +288,17 @@ class Shape:
     nested: tuple[str, ...]
 
 
-@cache
+_SHAPES: dict[Any, Shape] = {}
+
+
 def _shape(kind: Any) -> Shape:
+    found = _SHAPES.get(kind)
+    if found is None:
+        found = _SHAPES[kind] = _shape_of(kind)
+    return found
+
+
+def _shape_of(kind: Any) -> Shape:
     hints = {name: set(_parts(hint)) for name, hint in get_type_hints(kind).items()}
     names = [field.name for field in fields(kind)]
     return Shape(

@@ -186,5 +186,13 @@ def weigh(record: Any) -> int:
         if isinstance(value, str | bytes):
             total += len(value)
         elif isinstance(value, dict | list | tuple) and value:
-            total += len(compact(value))
+            total += _length(value)
     return total
+
+
+def _length(value: Any) -> int:
+    try:
+        return len(compact(value))
+    except TypeError:
+        # Integers beyond 64 bits inside of dataclasses.
+        return len(repr(value))

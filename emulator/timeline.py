@@ -95,12 +95,18 @@ class Timeline:
     async def stall(self, seconds: float | None, most: float) -> bool:
         """Wait for real seconds at any speed, `most` where they are None or more; a stop ends it. Whether the answer
         may go on then."""
-        longest = most if seconds is None else min(seconds, most)
-        deadline = self._loop.time() + longest
-        # A timer that can be taken back: the wheel would keep its slot for as long as this might have lasted.
-        timer = self._loop.call_at(deadline, self._wake)
+        over = False
+
+        def end() -> None:
+            nonlocal over
+            over = True
+            self._wake()
+
+        # A timer that can be taken back: the wheel would keep its slot for as long as this might have lasted. Whether
+        # it is over is not asked of the clock, since timers may be early by a little.
+        timer = self._loop.call_later(most if seconds is None else min(seconds, most), end)
         try:
-            while not self.stopped and not self.left and self._loop.time() < deadline:
+            while not over and not self.stopped and not self.left:
                 self._waiting = self._loop.create_future()
                 await self._waiting
         finally:

@@ -484,7 +484,6 @@ def test_head_has_no_body_whatever_is_done_to_it(server: ThreadedServer, name: s
     asked, session = REPLIES["dify"], a_session()
     arm(server.app, session, "dify", name)
     with Wire(server) as wire:
-        wire.sock.settimeout(QUIET if name == "stall" else LONG)
         seen = wire.ask(asked, session, method="HEAD")
         assert seen.status == (0 if name == "refuse" else 200)
         if name in ("reset", "refuse", "content_length", "slow_headers", "stall"):
@@ -570,7 +569,7 @@ def test_it_takes_its_time(paced: ThreadedServer, fault: Any, least: float) -> N
 def test_a_plain_reply_takes_its_time(paced: ThreadedServer, fault: Any) -> None:
     began = time.monotonic()
     seen, _ = damaged(paced, fault, REPLIES["dify"])
-    assert time.monotonic() - began >= 0.2
+    assert time.monotonic() - began >= 0.15
     assert (seen.status, seen.ended) == (200, "proper")
 
 

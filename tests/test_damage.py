@@ -424,3 +424,9 @@ def test_what_comes_is_taken_only_when_it_is_needed(items: list[Item], faults: l
 
 def test_the_terminal_event_is_an_address() -> None:
     assert parse({"drop": "last"}, fail)[0].event == LAST
+
+
+def test_a_step_may_leave_it_to_chance() -> None:
+    items: list[Item] = [item for event in EVENTS for item in (Fault("drop", {"chance": 0.5}), event)]
+    kept = {tuple(chunks(played(items=items, noise=noise))) for noise in range(20)}
+    assert len(kept) > 5

@@ -692,6 +692,26 @@ def test_a_change_of_speed_is_no_jump(paced: ThreadedServer) -> None:
             wire._more()
 
 
+@pytest.mark.parametrize("also", ["latency", "slow_headers"])
+def test_who_does_not_read_is_let_go(also: str) -> None:
+    with ThreadedServer(speed=0, backends=("dify",), limits=Limits(send_seconds=0.3)) as server:
+        session = a_session()
+        # Far more than the buffers of two sockets hold.
+        arm(
+            server.app,
+            session,
+            "dify",
+            [{"duplicate": {"chance": 1, "times": 100}}, {"ping_storm": 10_000}] * 2 + [also],
+        )
+        with socket.socket() as sock:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+            sock.connect(("127.0.0.1", int(server.url.rsplit(":", 1)[1])))
+            sock.sendall(DIFY.request(session))
+            entry = entry_of(server, session, DIFY.operation)
+        assert entry.closed == "left"
+        assert_healthy(server, "dify", session)
+
+
 # --- in process
 
 

@@ -404,7 +404,10 @@ class Sending:
         items = self._stream.performance.play()
         for item in items:
             if isinstance(item, float):
-                await line.until(item)
+                if session is None or session.speed > 0:
+                    await line.until(item)
+                else:
+                    line.reached = item
             elif isinstance(item, Event):
                 data = encode(item)
                 if item.apart and sent is not None:

@@ -34,7 +34,7 @@ from emulator.settings import Limits, Settings
 from emulator.testing.server import ThreadedServer
 from emulator.world.armed import Arming
 from emulator.world.journal import Entry
-from emulator.world.session import Sessions
+from emulator.world.session import Sessions, World
 
 LONG = 20.0
 """Seconds that nothing here may take, and by far."""
@@ -251,10 +251,17 @@ def entry_of(server: ThreadedServer, session: str, operation: str) -> Entry:
         time.sleep(0.005)
 
 
+def world_of(server: ThreadedServer, session: str, backend: str) -> World:
+    def no_data(world: World) -> None:
+        raise AssertionError("the world has been made before")
+
+    return server.app.sessions.get(session).world(backend, no_data)
+
+
 def stored(server: ThreadedServer, session: str, backend: str) -> Any:
     """All that a session keeps of a backend."""
-    world = server.app.sessions.get(session)._worlds[backend]
-    return {name: list(records) for name, records in world.store._collections.items()}
+    collections = world_of(server, session, backend).store._collections
+    return {name: list(records) for name, records in collections.items()}
 
 
 _TWINS: dict[str, tuple[Seen, Any]] = {}
@@ -580,7 +587,7 @@ def on_the_loop(server: ThreadedServer, act: Callable[[], object]) -> None:
 
 
 def running(server: ThreadedServer, session: str) -> list[Any]:
-    return [one for _, one in server.app.sessions.get(session)._worlds["dify"].running.values()]
+    return [one for _, one in world_of(server, session, "dify").running.values()]
 
 
 @pytest.mark.parametrize("fault", [{"stall": None}, {"latency": {"for": "1h", "event": 1}}], ids=str)

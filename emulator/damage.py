@@ -10,8 +10,8 @@ Owns the order in which faults meet, and nothing that waits or sends. An answer 
 5. slice
 6. time: latency and bandwidth
 
-Whoever listens sees the actions to their end, also behind a cut, so that an answer can be played on for the store; what
-comes behind a cut is not to be sent. The same items, faults and noise give the same actions.
+The actions go on behind a cut, where they tell what would have come; that is not to be sent. The same items, faults and
+noise give the same actions.
 """
 
 from __future__ import annotations
@@ -298,6 +298,9 @@ class Damage:
         """What faults among the steps make of the event behind them: what comes now, what after the next event."""
         frames, later = [frame], False
         for mark in marks[-MOST_NOTED:]:
+            chance = mark.fault.options.get("chance")
+            if chance is not None and mark.rng.random() >= chance:
+                continue
             if mark.fault.name != "reorder":
                 frames = [one for old in frames for one in _changed(old, mark.fault, mark.outcome, self._pings)]
             elif not frame.final:

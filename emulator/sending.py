@@ -30,6 +30,8 @@ from emulator.world.journal import Entry
 
 log = logging.getLogger("emulator.edge")
 
+LET_IN = 64
+"""Items of an answer that are played on at once before others are let in."""
 BODILESS = (204, 304)
 """Statuses without a body."""
 
@@ -160,22 +162,25 @@ class Damaged:
 
     # ---- the body
 
-    async def follow(self, actions: Iterable[Action]) -> None:
-        """Do what is to be done, to the end of the body. Goes through all actions even when nothing is sent any more;
-        only for a client that leaves by itself it stops."""
-        for action in actions:
-            if self.silent:
-                continue
-            if isinstance(action, Chunk):
-                await self._piece(action)
-            elif isinstance(action, Until):
-                await self._line.until(action.at)
-            else:
-                await self._strike(action)
-            if self.left:
-                return
+    async def follow(self, actions: Iterable[Action], items: Iterable[Item] = ()) -> None:
+        """Do what is to be done, to the end of the body. When a fault has ended it early, the rest of `items`, from
+        which the actions are made, is played on for the store; not for a client that leaves by itself."""
         if not self.silent:
-            await self._end()
+            for action in actions:
+                if isinstance(action, Chunk):
+                    await self._piece(action)
+                elif isinstance(action, Until):
+                    await self._line.until(action.at)
+                else:
+                    await self._strike(action)
+                if self.over:
+                    break
+            else:
+                await self._end()
+        if self.silent:
+            for number, _ in enumerate(items):
+                if number % LET_IN == 0:
+                    await asyncio.sleep(0)
 
     async def _piece(self, chunk: Chunk) -> None:
         if chunk.apart and self._sent is not None:
@@ -399,7 +404,10 @@ class Sending:
         items = self._stream.performance.play()
         for item in items:
             if isinstance(item, float):
-                await line.until(item)
+                if session is None or session.speed > 0:
+                    await line.until(item)
+                else:
+                    line.reached = item
             elif isinstance(item, Event):
                 data = encode(item)
                 if item.apart and sent is not None:
@@ -418,7 +426,8 @@ class Sending:
                 damage = Damage((), self._answered.noise, self._stream.performance.ping, count, line.reached)
                 damaged = self._damage(damage)
                 damaged.sent_before(self._begun, sent)
-                await damaged.follow(damage.play(self._inspected(chain((item,), items)), encode))
+                rest = self._inspected(chain((item,), items))
+                await damaged.follow(damage.play(rest, encode), rest)
                 return
             if line.left:
                 return
@@ -432,7 +441,7 @@ class Sending:
         await damaged.hold()
         if damaged.left:
             return
-        items = self._inspected(performance.play())
+        items: Iterator[Item] = self._inspected(performance.play())
         length = None
         if not damaged.silent:
             if damaged.by is not None:
@@ -443,7 +452,7 @@ class Sending:
                 length = _length(again.play(whole, encode), (Truncate, Reset))
                 items = iter(whole)
             await damaged.begin(self._stream.status, self._headers, length)
-        await damaged.follow(damage.play(items, encode))
+        await damaged.follow(damage.play(items, encode), items)
 
     def _damage(self, damage: Damage) -> Damaged:
         damaged = Damaged(self._answered, damage, self._settings, self._scope, self._send, self._line)

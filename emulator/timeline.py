@@ -25,18 +25,19 @@ def _wheel() -> Wheel:
 
 
 class Timeline:
-    """Stream seconds of one answer. They pass at the session's speed, from `begin` on."""
+    """Stream seconds of one answer. They pass at the session's speed, from `begin` on. `reached` is the one that was
+    last waited for; whoever has no need to wait at speed 0 sets it."""
 
     __slots__ = (
         "_again",
         "_anchor",
         "_loop",
-        "_reached",
         "_session",
         "_speed",
         "_stream",
         "_waiting",
         "left",
+        "reached",
         "stopped",
     )
 
@@ -53,18 +54,13 @@ class Timeline:
         """Second 0 is now."""
         # The loop's time and the stream's at one moment, since when the speed has been the same.
         self._anchor, self._stream = self._loop.time(), 0.0
-        self._reached = 0.0
+        self.reached = 0.0
         self._speed = self.speed
 
     @property
     def speed(self) -> float:
         """Stream seconds in a second; 0 where nothing waits."""
         return 1.0 if self._session is None else self._session.speed
-
-    @property
-    def reached(self) -> float:
-        """The stream second that was last waited for."""
-        return self._reached
 
     async def until(self, at: float) -> None:
         """Wait for a stream second. Returns at once at speed 0, once the answer was stopped or its client has left."""
@@ -83,7 +79,7 @@ class Timeline:
             self._waiting = None
             if not self._again:
                 break
-        self._reached = at
+        self.reached = at
 
     async def rest(self, deadline: float) -> None:
         """Wait for a time of the loop, at any speed, unless the client leaves."""
@@ -95,12 +91,18 @@ class Timeline:
     async def stall(self, seconds: float | None, most: float) -> bool:
         """Wait for real seconds at any speed, `most` where they are None or more; a stop ends it. Whether the answer
         may go on then."""
-        longest = most if seconds is None else min(seconds, most)
-        deadline = self._loop.time() + longest
-        # A timer that can be taken back: the wheel would keep its slot for as long as this might have lasted.
-        timer = self._loop.call_at(deadline, self._wake)
+        over = False
+
+        def end() -> None:
+            nonlocal over
+            over = True
+            self._wake()
+
+        # A timer that can be taken back: the wheel would keep its slot for as long as this might have lasted. Whether
+        # it is over is not asked of the clock, since timers may be early by a little.
+        timer = self._loop.call_later(most if seconds is None else min(seconds, most), end)
         try:
-            while not self.stopped and not self.left and self._loop.time() < deadline:
+            while not over and not self.stopped and not self.left:
                 self._waiting = self._loop.create_future()
                 await self._waiting
         finally:
@@ -129,7 +131,7 @@ class Timeline:
     def _change(self, speed: float) -> None:
         now = self._loop.time()
         # Without a speed it is where it was waited for.
-        passed = self._stream + (now - self._anchor) * self._speed if self._speed > 0 else self._reached
+        passed = self._stream + (now - self._anchor) * self._speed if self._speed > 0 else self.reached
         self._anchor, self._stream, self._speed = now, passed, speed
 
     def _wake(self) -> None:

@@ -220,6 +220,22 @@ def load(file: Path, playable: Collection[str] | None = None, speaks: Collection
     return scenario
 
 
+def scenario_from(
+    data: Any,
+    name: str,
+    playable: Collection[str] | None,
+    speaks: Collection[str] | None,
+    fail: Callable[[Pointer, str], Exception],
+) -> Scenario:
+    """Placeholder. The scenario that `data` says in the language of the files. Raises what `fail` makes."""
+
+    class _Failing(Source):
+        def broken(self, pointer: Iterable[str | int], what: str) -> Any:
+            return fail(tuple(pointer), what)
+
+    return _Reader(_Failing("", data, {})).scenario(name)
+
+
 MEMBERS = ("description", "operation", "when", "steps")
 Parser = Callable[["_Reader", Pointer, Any, Mapping[str, Any]], Step]
 

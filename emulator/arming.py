@@ -128,12 +128,15 @@ def _hint(name: str, names: Iterable[str]) -> str:
 def _operation(service: Service, id: Any) -> Operation | None:
     if id is None:
         return None
+    if not isinstance(id, str) or id not in service.document.operations:
+        raise _unknown_operation(service, ("operation",), str(id))
+    return service.document.operations[id]
+
+
+def _unknown_operation(service: Service, pointer: Pointer, name: str) -> Unusable:
     known = service.document.operations
-    if not isinstance(id, str) or id not in known:
-        shown = str(id)[:80]
-        wanted = f"{service.name} has no operation {shown!r}.{_hint(shown, known)}"
-        raise Unusable("Unknown operation", ("operation",), wanted, known)
-    return known[id]
+    what = f"{service.name} has no operation {name[:80]!r}.{_hint(name[:80], known)}"
+    return Unusable("Unknown operation", pointer, what, known)
 
 
 def _times(value: Any) -> int | None:
@@ -171,6 +174,8 @@ def _scenario(service: Service, operation: Operation | None, value: Any) -> Scen
             raise Unusable("Unusable scenario", at, "expected a scenario's name, or a mapping with its steps")
         playable = service.document.operations
         scenario = scenario_from(value, INLINE, playable, backend.speaks, _failing("Unusable scenario", "scenario"))
+    if scenario.operation is not None and scenario.operation not in service.document.operations:
+        raise _unknown_operation(service, ("scenario", "operation"), scenario.operation)
     playing = backend.chat_text if must_answer(scenario) else service.document.operations
     if not playing:
         raise Unusable("Nobody can play it", at, f"no operation of {service.name} gives an answer to play it in")

@@ -71,7 +71,9 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--seed", type=int, default=0, help="seed of all data (default: %(default)s)")
     serve.add_argument("--speed", type=_speed, default=1.0, help="2 is twice as fast, 0 does not wait (default: 1)")
     serve.add_argument("--profile", choices=PROFILES, default="documented", help="default: %(default)s")
-    serve.add_argument("--clock", type=_clock, help="virtual, real or an ISO time (default: virtual at speed 0, else real)")
+    serve.add_argument(
+        "--clock", type=_clock, help="virtual, real or an ISO time (default: virtual at speed 0, else real)"
+    )
     serve.add_argument("--check-replies", action="store_true", help="hold all replies and events against the spec")
     serve.add_argument("--key", action="append", default=[], metavar="BACKEND:KEY=ACCOUNT", help="let one more key in")
     serve.add_argument("--tokenless", action="append", default=[], metavar="BACKEND", help="ask for no token (ruoyi)")

@@ -36,4 +36,3 @@ def span(text: str) -> float:
     if found is None:
         raise ValueError(text)
     return float(found[1]) * UNITS[found[2]]
-

@@ -180,7 +180,7 @@ class Still(Clock):
 
     def advance(self, seconds: float) -> None:
         """Time passes."""
-        self._ahead += seconds
+        self.ahead += seconds
 
 
 Another = Callable[..., Dify]

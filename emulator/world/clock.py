@@ -1,5 +1,5 @@
-"""A session's time. Virtual time moves only by scripted waiting, one second a call, and when it is moved ahead; real time
-is the wall clock, and can be ahead of it."""
+"""A session's time. Virtual time moves only by scripted waiting, one second a call, and when it is moved ahead; real
+time is the wall clock, and can be ahead of it."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ VIRTUAL_START = 1_767_225_600.0
 
 
 class Clock:
-    """Seconds since 1970 for one session, never beyond `LATEST`. `epoch` is the time at which the session began, `ahead`
-    how far the clock has moved from there (virtual) or was moved ahead of the wall clock (real)."""
+    """Seconds since 1970 for one session, never beyond `LATEST`. `epoch` is the time at which the session began,
+    `ahead` how far the clock has moved from there (virtual) or was moved ahead of the wall clock (real)."""
 
     __slots__ = ("ahead", "epoch", "kind")
 

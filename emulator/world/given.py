@@ -25,7 +25,9 @@ class Given:
     def refuse(self, expected: str, got: str | None = None, available: Iterable[str] = ()) -> NoReturn:
         """Raise Misused with what was expected here and what came."""
         at = self.pointer or "the whole"
-        raise Misused(self.title, f"{at}: expected {expected}, got {shown(self.value) if got is None else got}", available)
+        raise Misused(
+            self.title, f"{at}: expected {expected}, got {shown(self.value) if got is None else got}", available
+        )
 
     def at(self, key: str | int) -> Given:
         """The member or item there."""
@@ -113,7 +115,8 @@ class Given:
 def _plain(value: Any) -> bool:
     kind = type(value)
     if kind is str:
-        return bool(value.isascii())
+        text: str = value
+        return text.isascii()
     if kind is int:
         return -(2**63) <= value < 2**63
     return value is None or kind is bool or (kind is float and math.isfinite(value))

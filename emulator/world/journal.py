@@ -185,7 +185,7 @@ class Journal:
         limit: int | None = None,
     ) -> list[Entry]:
         """The entries that are as asked, by id; with an id higher than `after`, and the first `limit` of them."""
-        found = []
+        found: list[Entry] = []
         for entry in self.entries:
             if (
                 (limit is None or len(found) < limit)
@@ -256,7 +256,7 @@ def _shown_message(headers: Mapping[str, str], body: bytes, size: int) -> dict[s
 
 def _is_binary(body: bytes, text: str) -> bool:
     # A character may have been cut in two at the end.
-    return NO_TEXT.search(text) is not None or "\ufffd".encode() not in body and "\ufffd" in text[:-1]
+    return NO_TEXT.search(text) is not None or ("\ufffd".encode() not in body and "\ufffd" in text[:-1])
 
 
 def _is_secret(violation: Violation) -> bool:

@@ -53,12 +53,10 @@ def read_profile(given: Given) -> str:
 
 
 def _clock(given: Given) -> tuple[str, float | None]:
-    if isinstance(given.value, str):
-        try:
-            return read_clock(given.value)
-        except Misused:
-            pass
-    given.refuse(CLOCK_WORDS)
+    try:
+        return read_clock(given.value if isinstance(given.value, str) else "")
+    except Misused:
+        given.refuse(CLOCK_WORDS)
 
 
 READERS: Mapping[str, Callable[[Given], Any]] = {

@@ -24,7 +24,9 @@ MARKS = re.compile(r"[_\-. ]")
 MOST_NAME = 200
 
 # Only to pass by texts in which nothing can be secret; a name may be written with escapes.
-SUSPECT = re.compile(r"passw|pwd|passphrase|secret|token|api[_\-. ]?key|authorization|credential|\\u00|%[4-7]", re.IGNORECASE)
+SUSPECT = re.compile(
+    r"passw|pwd|passphrase|secret|token|api[_\-. ]?key|authorization|credential|\\u00|%[4-7]", re.IGNORECASE
+)
 # One JSON string, perhaps cut off, and whether a colon makes it a name.
 STRING = re.compile(r'"((?:[^"\\]++|\\.)*+)(?:"|\\?\Z)(\s*:\s*)?', re.DOTALL)
 BRACKET_OR_STRING = re.compile(r'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)|[{}\[\]]', re.DOTALL)

@@ -88,7 +88,7 @@ class Session:
         self.name = name
         self.settings = settings
         self.seed = settings.seed
-        self.speed = settings.speed
+        self.speed = float(settings.speed)
         self.profile: Profile = settings.profile
         self.clock = Clock(settings.clock_kind(), settings.clock_start())
         self.journal = Journal(settings.limits)
@@ -115,11 +115,11 @@ class Session:
         `states` may have, None for any.
 
         `seed` begins anew, also with the seed there was: records, scenario states and counts go, streams end, and a
-        virtual clock goes back to where it began, so that the same calls give the same bytes; journal and armings stay.
-        `speed` holds for streams under way, too, and leaves the clock as it is. `clock` is `virtual` (from 2026-01-01),
-        `real` or an ISO 8601 time at which a virtual clock starts; it may lie before what was, and new records then look
-        older than those there. `advance` is a span such as `90s`, or seconds. `states` is backend → name → value, where
-        null drops the name. They take effect in this order."""
+        virtual clock goes back to where it began, so that the same calls give the same bytes; journal and armings
+        stay.        `speed` holds for streams under way, too, and leaves the clock as it is. `clock` is `virtual` (from 2026-01-01),
+        `real` or an ISO 8601 time at which a virtual clock starts; it may lie before what was, and new records then
+        look older than those there. `advance` is a span such as `90s`, or seconds. `states` is backend → name → value,
+        where null drops the name. They take effect in this order."""
         checked = check_members(members, self.clock, backends)
         self.profile = checked.get("profile", self.profile)
         if "seed" in checked:
@@ -237,8 +237,8 @@ class Session:
 
 
 class Sessions:
-    """The sessions of a server by name, the one unused for longest first. `evictions` counts those that had to leave, by
-    what there was too much of: sessions (`count`), `bytes`, or time without use (`idle`)."""
+    """The sessions of a server by name, the one unused for longest first. `evictions` counts those that had to leave,
+    by what there was too much of: sessions (`count`), `bytes`, or time without use (`idle`)."""
 
     __slots__ = ("_calls", "_sessions", "_settings", "evictions")
 

@@ -62,15 +62,15 @@ async def _watch(receive: Receive, line: Timeline) -> None:
 class Damaged:
     """One answer that faults strike, from its head (`begin`) or from somewhere in it to its end.
 
-    `cut` says that it was ended early, `silent` that nothing more is to be sent, `broken` that it was to be reset and
-    there is no connection to do it on.
+    `cut` says that it was ended early, `silent` that nothing more is to be sent, `ended` that the body has had its end,
+    `broken` that it was to be reset and there is no connection to do it on.
     """
 
     def __init__(
         self, answered: Answer, damage: Damage, settings: Settings, scope: Scope, send: Send, line: Timeline
     ) -> None:
         self.damage = damage
-        self.cut = self.silent = self.broken = False
+        self.cut = self.silent = self.broken = self.ended = False
         self._answered = answered
         self._settings = settings
         self._scope = scope
@@ -150,7 +150,7 @@ class Damaged:
         if found is None or length is None:
             return length
         fault, outcome, _ = found
-        promised = max(0, length + fault.option("by"))
+        promised: int = max(0, length + fault.option("by"))
         if promised == length:
             outcome.why = "the promise comes to the same"
         else:
@@ -227,6 +227,7 @@ class Damaged:
             await self._asgi(message)
 
     async def _end(self) -> None:
+        self.ended = True
         if self._raw is None:
             await self._put({"type": "http.response.body", "body": b"", "more_body": False})
             return
@@ -315,9 +316,11 @@ class Replying:
         entry, session, damaged = self._answered.entry, self._answered.session, self._damaged
         if entry is None or session is None or not self._answered.faults:
             return
+        ended = False
         if damaged is not None:
             damaged.note(entry)
-        entry.closed = "cut" if damaged is not None and damaged.cut else "left" if self._line.left else None
+            ended = damaged.ended
+        entry.closed = "cut" if damaged is not None and damaged.cut else "left" if not ended else None
         session.journal.close(entry)
 
 

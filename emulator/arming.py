@@ -6,7 +6,8 @@ Used by the control API, by whoever puts a snapshot back (`ready`), and by tests
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from hashlib import sha256
 from typing import Any
 
 from emulator.call import Violation
@@ -14,6 +15,7 @@ from emulator.choosing import Readied
 from emulator.contract.document import Operation
 from emulator.errors import Broken, Misused, nearest
 from emulator.fault import Fault, parse
+from emulator.jsontext import compact
 from emulator.prefer import read_prefer
 from emulator.service import Service
 from emulator.streams.scenario import Scenario, scenario_from
@@ -40,49 +42,28 @@ class Unusable(Misused):
         self.violations = (Violation("body", where, "arming", what, "something else"),)
 
 
-@dataclass(frozen=True, slots=True)
-class Made:
-    """What a body comes to. `seconds` is how long it lasts by the session's clock, None without an end."""
-
-    ready: Readied
-    operation: str | None
-    times: int | None
-    seconds: float | None
-
-
 def arm(service: Service, session: Session, body: Mapping[str, Any]) -> Arming:
     """Arm what `body` says for calls to `service` in `session`. Raises Misused (409 where the list is full), and then
     nothing has changed."""
-    made = make(service, body)
+    arming = make(service, body)
     armed, now = session.armed, session.clock.now()
     armed.expire(now)
-    id = armed.new_id()
-    return armed.add(
-        Arming(
-            id=id,
-            backend=service.name,
-            operation=made.operation,
-            scenario=body.get("scenario"),
-            prefer=body.get("prefer"),
-            fault=body.get("fault"),
-            when=body.get("when"),
-            times=made.times,
-            left=made.times,
-            until=None if made.seconds is None else now + made.seconds,
-            ready=_named(made.ready, id),
-        )
-    )
+    seconds = _seconds(arming.ready.faults)
+    return armed.add(replace(arming, id=armed.new_id(), until=None if seconds is None else now + seconds))
 
 
-def ready(service: Service, arming: Arming) -> Readied:
-    """What an arming that was kept as JSON comes to. Raises Misused."""
-    members = {name: getattr(arming, name) for name in MEMBERS if name != "times"}
-    given = {name: value for name, value in members.items() if value is not None}
-    return _named(make(service, given).ready, arming.id)
+def ready(services: Mapping[str, Service], given: Mapping[str, Any]) -> Arming:
+    """What was given for an arming that was kept as JSON, ready again; it is the caller's to give it its id. Raises
+    Misused."""
+    name = given.get("backend")
+    if not isinstance(name, str) or name not in services:
+        shown = str(name)[:80]
+        raise Unusable("Unknown backend", ("backend",), f"no backend {shown!r}.{_hint(shown, services)}", services)
+    return make(services[name], given)
 
 
-def make(service: Service, body: Mapping[str, Any]) -> Made:
-    """What a body comes to, for nobody yet. Raises Misused."""
+def make(service: Service, body: Mapping[str, Any]) -> Arming:
+    """What a body comes to, without an id, armed nowhere yet. Raises Misused."""
     given = {name: value for name, value in body.items() if value is not None or name == "times"}
     _only(given)
     operation = _operation(service, given.get("operation"))
@@ -93,25 +74,24 @@ def make(service: Service, body: Mapping[str, Any]) -> Made:
     faults = parse(given["fault"], _failing("Unusable fault", "fault")) if "fault" in given else ()
     if "when" in given:
         check_when(given["when"], _failing("Unusable condition", "when"))
-    seconds = _seconds(faults)
-    return Made(
-        Readied(
+    times = _times(given["times"]) if "times" in given else 1 if _seconds(faults) is None else None
+    return Arming(
+        id="",
+        backend=service.name,
+        operation=None if operation is None else operation.id,
+        scenario=given.get("scenario"),
+        prefer=given.get("prefer"),
+        fault=given.get("fault"),
+        when=given.get("when"),
+        times=times,
+        left=times,
+        ready=Readied(
             scenario=_scenario(service, operation, given["scenario"]) if "scenario" in given else None,
             prefer=_prefer(service, operation, given["prefer"]) if "prefer" in given else None,
             faults=faults,
             when=given.get("when"),
         ),
-        None if operation is None else operation.id,
-        _times(given["times"]) if "times" in given else 1 if seconds is None else None,
-        seconds,
     )
-
-
-def _named(ready: Readied, id: str) -> Readied:
-    """A scenario without a name of its own is called after its arming: how often it was played is its own count."""
-    if isinstance(ready.scenario, Scenario):
-        return replace(ready, scenario=replace(ready.scenario, name=f"{INLINE}-{id}"))
-    return ready
 
 
 def _only(given: Mapping[str, Any]) -> None:
@@ -173,7 +153,9 @@ def _scenario(service: Service, operation: Operation | None, value: Any) -> Scen
         if not isinstance(value, dict):
             raise Unusable("Unusable scenario", at, "expected a scenario's name, or a mapping with its steps")
         playable = service.document.operations
-        scenario = scenario_from(value, INLINE, playable, backend.speaks, _failing("Unusable scenario", "scenario"))
+        # By what it says: how often it was played is counted by name, also after a snapshot was put back.
+        name = f"{INLINE}-{sha256(compact(value)).hexdigest()[:8]}"
+        scenario = scenario_from(value, name, playable, backend.speaks, _failing("Unusable scenario", "scenario"))
     if scenario.operation is not None and scenario.operation not in service.document.operations:
         raise _unknown_operation(service, ("scenario", "operation"), scenario.operation)
     playing = backend.chat_text if must_answer(scenario) else service.document.operations

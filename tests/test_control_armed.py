@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
 from typing import Any
 
 import httpx
@@ -13,6 +14,7 @@ from emulator.fault import FAULTS
 from emulator.world.armed import MOST_ARMED
 
 WORDS = {"steps": [{"say": "Armed words."}]}
+INLINE = "inline-" + sha256(b'{"steps":[{"say":"Armed words."}]}').hexdigest()[:8]
 
 
 def chat(dify: Dify, query: str = "Hi") -> httpx.Response:
@@ -158,7 +160,7 @@ def test_it_is_spent_by_the_next_call(control: Control, dify: Dify) -> None:
     assert said(dify) == "Armed words."
     assert said(dify) != "Armed words." != plain
     entry = control.entries(dify.session, operation="sendChatMessage")[1]
-    assert (entry["chosen_by"], entry["scenario"]) == (f"armed {arming['id']}", f"inline-{arming['id']}")
+    assert (entry["chosen_by"], entry["scenario"]) == (f"armed {arming['id']}", INLINE)
     assert control.ok("GET", f"/sessions/{dify.session}/armed") == {"armed": []}
 
 
@@ -251,7 +253,7 @@ def test_a_fault_beside_a_scenario(control: Control, dify: Dify) -> None:
     with pytest.raises(httpx.TransportError):
         chat(dify)
     (entry,) = control.entries(dify.session)
-    assert (entry["fault"], entry["scenario"][:6]) == ("reset", "inline")
+    assert (entry["fault"], entry["scenario"]) == ("reset", INLINE)
 
 
 def test_refused_for_a_while(control: Control, dify: Dify) -> None:
@@ -272,3 +274,16 @@ def test_refused_for_a_while(control: Control, dify: Dify) -> None:
 def test_sessions_do_not_share(control: Control, dify: Dify) -> None:
     control.arm(f"{dify.session}-2", scenario=WORDS)
     assert said(dify) != "Armed words."
+
+
+def test_what_is_armed_outlives_a_snapshot(control: Control, dify: Dify) -> None:
+    path = f"/sessions/{dify.session}"
+    arming = control.arm(dify.session, scenario=WORDS, when={"body": {"query": "Hi"}})
+    kept = control.ok("GET", f"{path}/snapshot")
+    assert said(dify) == "Armed words."
+    control.ok("PUT", f"{path}/snapshot", json=kept)
+    assert control.ok("GET", f"{path}/armed") == {"armed": [arming]}
+    assert said(dify) == "Armed words."
+    assert [entry["scenario"] for entry in control.entries(dify.session)] == [INLINE, INLINE]
+    kept["armed"]["items"][0]["scenario"] = "no-such"
+    assert "no-such" in control.refused(400, "PUT", f"{path}/snapshot", json=kept)["detail"]

@@ -20,7 +20,6 @@ from emulator.jsontext import compact
 from emulator.service import Service, bundled
 from emulator.settings import Settings
 from emulator.world import snapshot
-from emulator.world.armed import Arming
 from emulator.world.journal import Entry
 from emulator.world.session import Session, Sessions, check_name
 
@@ -155,13 +154,9 @@ def _put_snapshot(ask: Ask) -> Reply:
     sessions = ask.server.sessions
     new = ask.known is None
     session = sessions.get(ask.name)
-    declares = {name: service.backend.declare for name, service in ask.server.services.items()}
-
-    def readied(arming: Arming) -> Any:
-        return ready(ask.server.services[_service_of(ask, [arming.backend])], arming)
-
+    services = ask.server.services
     try:
-        snapshot.put(session, ask.body, declares, readied)
+        snapshot.put(session, ask.body, services, lambda given: ready(services, given))
     except BaseException:
         if new:
             sessions.reset(ask.name)
@@ -174,7 +169,7 @@ def _fork_session(ask: Ask) -> Reply:
     check_name(to)
     if to == ask.name:
         raise Misused("The same session", "A session cannot be forked to itself; name another one.", (), 409)
-    snapshot.fork(sessions, ask.name, to)
+    snapshot.fork(sessions, ask.name, to, ask.server.services)
     return _json(sessions.peek(to).shown(), 201, (("Location", f"{BASE}/sessions/{to}"),))
 
 

@@ -18,7 +18,8 @@ from emulator.fault import Fault, parse
 from emulator.jsontext import compact
 from emulator.prefer import read_prefer
 from emulator.service import Service
-from emulator.streams.scenario import Scenario, scenario_from
+from emulator.streams.reading import scenario_from
+from emulator.streams.scenario import Scenario
 from emulator.streams.when import check_when
 from emulator.world.armed import Arming
 from emulator.world.session import Session
@@ -152,10 +153,11 @@ def _scenario(service: Service, operation: Operation | None, value: Any) -> Scen
     else:
         if not isinstance(value, dict):
             raise Unusable("Unusable scenario", at, "expected a scenario's name, or a mapping with its steps")
-        playable = service.document.operations
         # By what it says: how often it was played is counted by name, also after a snapshot was put back.
         name = f"{INLINE}-{sha256(compact(value)).hexdigest()[:8]}"
-        scenario = scenario_from(value, name, playable, backend.speaks, _failing("Unusable scenario", "scenario"))
+        fail = _failing("Unusable scenario", "scenario")
+        operations = service.document.operations
+        scenario = scenario_from(value, name, operations, backend.speaks, fail, backend.chat_text)
     if scenario.operation is not None and scenario.operation not in service.document.operations:
         raise _unknown_operation(service, ("scenario", "operation"), scenario.operation)
     playing = backend.chat_text if must_answer(scenario) else service.document.operations
@@ -180,7 +182,7 @@ def _check_played(operation: str, scenario: Scenario, playing: Collection[str]) 
 
 def must_answer(scenario: Scenario) -> bool:
     """Whether only an operation that gives an answer step by step can play it, whatever it comes to."""
-    return bool(scenario.steps)
+    return scenario.lines is not None and all(line.word != "reply" for line, _, _ in scenario.every_line())
 
 
 def _prefer(service: Service, operation: Operation | None, value: Any) -> str:

@@ -10,17 +10,16 @@ import argparse
 import logging
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from emulator import __version__
-from emulator.errors import Broken, Misused, nearest
+from emulator.errors import Broken, Misused
 from emulator.settings import PROFILES, Settings, read_clock
 
 if TYPE_CHECKING:
     from emulator.app import App
-    from emulator.service import Service
 
 FINE, FAILED, USAGE = 0, 1, 2
 
@@ -90,6 +89,18 @@ def _parser() -> argparse.ArgumentParser:
     check = commands.add_parser("check", help="look for mistakes in specs and scenarios")
     _folders(check)
     check.set_defaults(run=_check)
+
+    scenarios = commands.add_parser(
+        "scenarios",
+        help="list what an answer can be made to do",
+        description="List all scenarios; with a NAME explain one, and show what it sends for the spec's own example.",
+    )
+    scenarios.add_argument("name", nargs="?", metavar="NAME")
+    scenarios.add_argument("--backend", metavar="BACKEND", help="only those of this backend; play it there")
+    scenarios.add_argument("--schema", action="store_true", help="print the JSON Schema of a scenario file")
+    scenarios.add_argument("--seed", type=int, default=0, help="seed of what is shown (default: %(default)s)")
+    _folders(scenarios)
+    scenarios.set_defaults(run=_scenarios)
     return parser
 
 
@@ -240,42 +251,24 @@ def _routes(chosen: argparse.Namespace) -> int:
 
 
 def _check(chosen: argparse.Namespace) -> int:
-    from emulator.contract.document import problems
-    from emulator.service import Service, scenario_folders, spec_files
+    from emulator.checking import check
 
-    settings = Settings(specs=chosen.specs, scenarios=chosen.scenarios, modules=chosen.modules)
-    services = {name: Service(name, file, settings) for name, file in spec_files(settings).items()}
-    found: list[str] = []
-    for service in services.values():
-        try:
-            found += [str(problem) for problem in problems(service.file)]
-            service.lookup  # noqa: B018  # opens the behaviour and its routes
-        except Broken as error:
-            found.append(str(error))
-    files = [(folder, file) for folder in scenario_folders(settings) for file in sorted(folder.rglob("*.yaml"))]
-    for folder, file in files:
-        try:
-            _check_scenario(folder, file, services)
-        except Broken as error:
-            found.append(str(error))
-    for line in found:
+    checked = check(Settings(specs=chosen.specs, scenarios=chosen.scenarios, modules=chosen.modules))
+    for line in checked.findings:
         print(line)
-    print(f"{len(services)} specs and {len(files)} scenarios checked, {len(found)} findings", file=sys.stderr)
-    return FAILED if found else FINE
+    counted = f"{checked.specs} specs and {checked.scenarios} scenarios checked"
+    print(f"{counted}, {len(checked.findings)} findings", file=sys.stderr)
+    return FAILED if checked.findings else FINE
 
 
-def _check_scenario(folder: Path, file: Path, services: Mapping[str, Service]) -> None:
-    """Raise Broken for a scenario that stands in no backend's folder, or that cannot be played there."""
-    from emulator.streams.scenario import ANY, load
+def _scenarios(chosen: argparse.Namespace) -> int:
+    from emulator import showing
 
-    parts = file.relative_to(folder).parts
-    known = [ANY, *services]
-    if len(parts) != 2 or parts[0] not in known:
-        near = nearest(parts[0], known) if len(parts) == 2 else []
-        hint = f"; did you mean {near[0]}/{parts[1]}?" if near else ""
-        raise Broken(str(file), f"expected BACKEND/NAME.yaml, BACKEND one of {', '.join(known)}{hint}")
-    if parts[0] == ANY:
-        load(file)
+    settings = Settings(specs=chosen.specs, scenarios=chosen.scenarios, modules=chosen.modules, seed=chosen.seed)
+    if chosen.schema:
+        showing.show_schema(sys.stdout)
+    elif chosen.name is None:
+        showing.show_all(settings, chosen.backend, sys.stdout)
     else:
-        backend = services[parts[0]].backend
-        load(file, backend.chat_text, backend.speaks)
+        showing.show_one(settings, chosen.name, chosen.backend, sys.stdout)
+    return FINE

@@ -3,7 +3,7 @@ emulator's own problem details."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from http import HTTPStatus
 from typing import Any
@@ -12,7 +12,7 @@ from emulator.backends import Ask
 from emulator.call import Event, Headers, Reply, Violation
 from emulator.contract.document import EVENT_STREAM, Operation
 from emulator.contract.synthesis import body_for, headers_for
-from emulator.errors import Misused, Refused
+from emulator.errors import Misused, Refused, nearest
 from emulator.jsontext import compact
 from emulator.prefer import Preference
 from emulator.service import Service
@@ -58,14 +58,17 @@ def documented(service: Service, ask: Ask, preference: Preference) -> Reply:
 
 
 def respond(service: Service, ask: Ask, step: Respond, after: float) -> Reply:
-    """What a scenario answers with instead of an answer."""
+    """What a scenario answers with instead of an answer. Raises Misused for a code or an example that is not there."""
     assert ask.operation is not None
     status = str(step.status)
     if step.has_body:
         reply = _with_body(ask.operation, step)
     elif step.code is not None or step.message is not None:
+        _check_name("code", step.code or "crashed", ask.backend.codes - {"invalid"}, ask.backend.name)
         reply = ask.backend.refuse(ask, Refused(step.code or "crashed", step.message, step.status), ())
     elif status in ask.operation.responses:
+        if step.example is not None:
+            _check_name("example", step.example, service.document.examples(ask.operation, status), ask.operation.id)
         reply = documented(service, ask, Preference(status, step.example))
     else:
         # Nobody has promised this status: it is what something in front of the backend would say.
@@ -73,6 +76,13 @@ def respond(service: Service, ask: Ask, step: Respond, after: float) -> Reply:
     own = {name.lower() for name in step.headers}
     kept = tuple((name, value) for name, value in reply.headers if name.lower() not in own)
     return replace(reply, status=step.status, headers=(*kept, *step.headers.items()), after=after)
+
+
+def _check_name(kind: str, name: str, names: Collection[str], owner: str) -> None:
+    if name not in names:
+        near = nearest(name, names)
+        hint = f" Did you mean {' or '.join(near)}?" if near else ""
+        raise Misused(f"Unknown {kind}", f"{owner} has no {kind} {name[:80]!r}.{hint}", sorted(names))
 
 
 def _with_body(operation: Operation, step: Respond) -> Reply:

@@ -15,7 +15,7 @@ from emulator.contract.lookup import Found, Lookup
 from emulator.errors import Broken, nearest
 from emulator.plain import plain_backend
 from emulator.settings import Settings
-from emulator.streams.scenario import Scenarios
+from emulator.streams.shelf import Scenarios
 
 if TYPE_CHECKING:
     from emulator.contract.events import Inspector
@@ -106,7 +106,8 @@ class Service:
     @cached_property
     def scenarios(self) -> Scenarios:
         """Its scenarios."""
-        return Scenarios(self.name, scenario_folders(self._settings), self.backend.chat_text)
+        folders = scenario_folders(self._settings)
+        return Scenarios(self.name, folders, self.document.operations, self.backend.chat_text)
 
     def bases(self) -> tuple[str, ...]:
         """Paths between the mount and the spec's paths, the one to show first."""

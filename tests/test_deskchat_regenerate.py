@@ -11,7 +11,7 @@ import pytest
 from deskchat_caller import FIRST, MESSAGES, Desk
 
 from emulator.service import bundled
-from emulator.streams.scenario import Scenarios
+from emulator.streams.shelf import Scenarios
 from emulator.streams.steps import Fail, Say
 from emulator.testing.server import ThreadedServer
 

@@ -19,7 +19,7 @@ from emulator.backends.deskchat import BACKEND
 from emulator.backends.deskchat.turn import DeskTurn
 from emulator.call import Event
 from emulator.service import bundled
-from emulator.streams.scenario import Scenarios
+from emulator.streams.shelf import Scenarios
 from emulator.streams.steps import VERBS, Audio, Fail, File, Replace, Say, ToolCall, ToolResult
 from emulator.testing.server import ThreadedServer
 

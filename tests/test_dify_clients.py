@@ -20,7 +20,7 @@ from dify_client import ChatClient, CompletionClient, DifyClient
 from httpx_sse import ServerSentEvent, connect_sse
 
 from emulator.service import bundled
-from emulator.streams.scenario import Scenarios
+from emulator.streams.shelf import Scenarios
 from emulator.testing.server import ThreadedServer
 
 NODE = Path(__file__).parent / "node"

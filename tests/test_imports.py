@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-HEAVY = {"faker", "jsonschema", "jsonschema_path", "openapi_core", "openapi_spec_validator"}
+HEAVY = {"faker", "jinja2", "jsonschema", "jsonschema_path", "openapi_core", "openapi_spec_validator"}
 """What only some calls or commands need."""
 SERVER = {"starlette", "uvicorn", "uvloop", "yaml"}
 """What serving needs, and a plain import does not."""

@@ -14,7 +14,7 @@ from plainchat_caller import ANSWERED, LONG, MARKER, OPERATIONS, SERVICE, TO_CON
 
 from emulator.fault import Fault
 from emulator.service import bundled
-from emulator.streams.scenario import load
+from emulator.streams.reading import load
 from emulator.streams.steps import Bytes, Fail, File, Say, Send
 from emulator.testing.server import ThreadedServer
 from emulator.world.media import picture_png

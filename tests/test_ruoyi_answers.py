@@ -17,7 +17,7 @@ from ruoyi_caller import APOLOGY, ASK, ASK_STREAM, DIFY, QUESTION, SEND, Caller,
 from session_caller import until
 
 from emulator.service import bundled
-from emulator.streams.scenario import Scenarios
+from emulator.streams.shelf import Scenarios
 from emulator.streams.steps import Say
 from emulator.testing.server import ThreadedServer
 

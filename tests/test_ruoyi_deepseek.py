@@ -12,7 +12,7 @@ from httpx_sse import connect_sse
 from ruoyi_caller import COMPLETE_STREAM, DEEPSEEK, DONE, QUESTION, Caller
 
 from emulator.service import bundled
-from emulator.streams.scenario import Scenarios
+from emulator.streams.shelf import Scenarios
 from emulator.streams.steps import Say, Send
 from emulator.testing.server import ThreadedServer
 from emulator.world.prose import tokens_in

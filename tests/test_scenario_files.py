@@ -20,7 +20,9 @@ from emulator import source
 from emulator.errors import Broken, Misused
 from emulator.fault import Fault
 from emulator.service import bundled
-from emulator.streams.scenario import LONGEST_WAIT, MOST_STEPS, STEPS, Scenario, Scenarios, Scene, asked_for, load
+from emulator.streams.reading import LONGEST_WAIT, STEPS, load
+from emulator.streams.scenario import MOST_STEPS, Scenario, Scene, asked_for
+from emulator.streams.shelf import Scenarios
 from emulator.streams.steps import (
     PACE,
     VERBS,

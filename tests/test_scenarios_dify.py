@@ -17,7 +17,7 @@ from session_caller import Received, receive
 
 from emulator.call import Event
 from emulator.service import bundled
-from emulator.streams.scenario import Scenarios
+from emulator.streams.shelf import Scenarios
 from emulator.streams.steps import Say
 from emulator.testing.server import ThreadedServer
 

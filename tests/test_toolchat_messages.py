@@ -21,7 +21,7 @@ from emulator.backends.toolchat.wire import FAILURES
 from emulator.call import Event
 from emulator.service import bundled
 from emulator.settings import Settings
-from emulator.streams.scenario import Scenarios
+from emulator.streams.shelf import Scenarios
 from emulator.streams.steps import VERBS, Say
 from emulator.testing.server import ThreadedServer
 

@@ -103,6 +103,11 @@ class Credential:
     what: str
 
 
+HOUSE_CODES = ("unknown_path", "method_not_allowed", "too_large", "undecodable", "invalid", "crashed")
+"""Codes with which the house itself refuses: no such path; not with this method; a body beyond the limit; a path that
+is no UTF-8; violations of the contract; an error of our own."""
+
+
 @dataclass(frozen=True)
 class Backend:
     """One backend: what it does, says and refuses.
@@ -111,10 +116,10 @@ class Backend:
     refusal in the backend's own envelope; beside its own codes it gets those of `HOUSE_CODES`. `chat_text` names the
     operations that can play a scenario and the body member that holds what the person said; `turn` tells how many
     questions the conversation of such a call has heard, this one included. `declare` declares the collections of a
-    world, so that a snapshot can be put back into it. `speaks` are the words of
-    the steps that its dialect can say. `bases` are the paths in front of the spec's, where there are more than the one
-    of its server URL; with `slashless` a path that ends in a slash is served without it, too. `accounts` are what
-    further keys can be let in as (see `Settings.keys`), None where any name may be one some day.
+    world, so that a snapshot can be put back into it. `speaks` are the words of the steps that its dialect can say.
+    `bases` are the paths in front of the spec's, where there are more than the one of its server URL; `codes` are those
+    that `refuse` has words for; with `slashless` a path that ends in a slash is served without it, too. `accounts` are
+    what further keys can be let in as (see `Settings.keys`), None where any name may be one some day.
     """
 
     name: str
@@ -132,6 +137,7 @@ class Backend:
     turn: Callable[[Ask], int] = lambda ask: 1
     declare: Callable[[World], object] = lambda world: None
     speaks: frozenset[str] = frozenset(VERBS.values())
+    codes: frozenset[str] = frozenset(HOUSE_CODES)
     differences: tuple[Difference, ...] = ()
     credentials: tuple[Credential, ...] = ()
     accounts: frozenset[str] | None = None
@@ -140,11 +146,6 @@ class Backend:
     def difference_names(self) -> frozenset[str]:
         """Names of its differences."""
         return frozenset(difference.name for difference in self.differences)
-
-
-HOUSE_CODES = ("unknown_path", "method_not_allowed", "too_large", "undecodable", "invalid", "crashed")
-"""Codes with which the house itself refuses: no such path; not with this method; a body beyond the limit; a path that
-is no UTF-8; violations of the contract; an error of our own."""
 
 
 def behaviour_module(name: str, folder: Path | None = None) -> Backend | None:

@@ -1,47 +1,26 @@
-"""Scenario files: text → steps, and which one a call gets.
+"""A scenario: what an answer can be made to do, and what that comes to for one call.
 
-Owns the language (which words a step has, what their values may be) and the set of scenarios of a server. A file in
-`any/` serves every backend that streams; one in a backend's own folder serves that backend and wins over one of the
-same name in `any/`. Own folders add to the bundled ones, the same name replaces.
+Plain values; `reading` makes them from files and JSON, `shelf` keeps those of a server. Unfolding looks at one call and
+changes nothing: whoever plays what came out sets the states and counts.
 """
 
 from __future__ import annotations
 
 import re
-from base64 import b64decode
-from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from emulator.errors import Broken, Misused, nearest
 from emulator.fault import Fault
-from emulator.source import Pointer, Source, read
-from emulator.streams.steps import (
-    PACE,
-    VERBS,
-    Audio,
-    Bytes,
-    End,
-    Fail,
-    File,
-    Ping,
-    Replace,
-    Respond,
-    Say,
-    Send,
-    Step,
-    ToolCall,
-    ToolResult,
-    Wait,
-)
+from emulator.source import Pointer
+from emulator.streams.steps import Respond, Say, Step, Wait
+from emulator.streams.values import Mistake, Names
+from emulator.streams.when import mismatch
 from emulator.world.seed import Seed
 
-ANY = "any"
 COMMAND = re.compile(r"\s*/scenario(?:\s+(\S+)|\s*$)")
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 MOST_STEPS = 10_000
-LONGEST_WAIT = 3_600.0
+"""Steps that a scenario may come to, and rounds that its repeats may take."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +28,8 @@ class Scene:
     """What a scenario can know of the call that it may be chosen for.
 
     `nth` counts the accepted calls of this operation in this session, `turn` the questions of the conversation, both
-    with this one. `plays` tells how often each scenario was played before. `seed` is the backend's in this session.
+    with this one. `plays` tells how often each scenario was played before; `play` is the number of the play at hand,
+    which whoever knows the scenario fills in. `seed` is the backend's in this session.
     """
 
     operation: str
@@ -66,6 +46,7 @@ class Scene:
     session: str
     seed: Seed
     now: float
+    play: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,429 +66,231 @@ class Unfolded:
         return self.steps is not None
 
 
+Spoken = tuple[Step | Respond, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One step as it is written. It comes to `spoken` in every call, or to what `make` makes for one."""
+
+    pointer: Pointer
+    word: str
+    spoken: Spoken = ()
+    make: Callable[[Names], Spoken] | None = None
+
+    def speak(self, names: Names) -> Spoken:
+        """What it comes to in one call. Raises Mistake for a value that does not fit where it stands."""
+        return self.spoken if self.make is None else self.make(names)
+
+
+@dataclass(frozen=True, slots=True)
+class Repeat:
+    """`lines` several times over. `times` is None where `count` works it out for each call."""
+
+    pointer: Pointer
+    times: int | None
+    lines: tuple[Piece, ...]
+    count: Callable[[Names], int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Branch:
+    """One way of a choice: what must hold (None for the way that is left), what it does."""
+
+    pointer: Pointer
+    when: Mapping[str, Any] | None
+    lines: tuple[Piece, ...]
+    becomes: Mapping[str, Any] = field(default_factory=dict)
+    faults: Callable[[Names], tuple[Fault, ...]] | tuple[Fault, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Choose:
+    """The first of some ways whose condition is met; none where none is."""
+
+    pointer: Pointer
+    branches: tuple[Branch, ...]
+
+
+Piece = Line | Repeat | Choose
+
+
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """One script of what an answer can be made to do."""
+    """One script of what an answer can be made to do. `lines` is None for one that leaves the answer to the behaviour
+    and damages it. `ttft` is how long the first text is waited for where it does not say so itself. `fail` makes the
+    error of a place in it and of what is wrong there."""
 
     name: str
     description: str
-    steps: tuple[Step, ...]
+    lines: tuple[Piece, ...] | None
     operation: str | None = None
     when: Mapping[str, Any] | None = None
+    requires: Mapping[str, Any] | None = None
+    becomes: Mapping[str, Any] = field(default_factory=dict)
+    faults: Callable[[Names], tuple[Fault, ...]] | tuple[Fault, ...] = ()
+    ttft: float = 0.0
     file: str = ""
+    fail: Callable[[Pointer, str], Exception] = field(default=Mistake, compare=False, repr=False)
+    _same: list[Unfolded] = field(default_factory=list, compare=False, repr=False)
+
+    @property
+    def automatic(self) -> bool:
+        """Whether it says of itself which calls it is for."""
+        return self.when is not None or self.requires is not None
+
+    @property
+    def steps(self) -> tuple[Step | Respond, ...]:
+        """Its top-level steps that are the same in every call."""
+        return tuple(step for line in self.lines or () if isinstance(line, Line) for step in line.spoken)
+
+    def unmet(self, scene: Scene) -> str | None:
+        """Why it is not for this call, in words; None where it is."""
+        scene = self._at(scene)
+        missed = mismatch(self.when, scene) if self.when else None
+        if missed is None and self.requires:
+            missed = mismatch({"state": self.requires}, scene)
+        return missed
 
     def unfold(self, scene: Scene) -> Unfolded:
-        """What it comes to for one call. Raises Broken for a value that does not fit where it stands."""
-        return Unfolded(self.steps)
+        """What it comes to for one call. Raises what `fail` makes of a value that does not fit where it stands."""
+        if self._same:
+            return self._same[0]
+        scene = self._at(scene)
+        try:
+            unfolded, same = _Unfolding(self, scene).unfolded()
+        except Mistake as mistake:
+            raise self.fail(mistake.pointer, mistake.what) from mistake
+        if same:
+            self._same.append(unfolded)
+        return unfolded
+
+    def names(self, scene: Scene) -> Names:
+        """What its expressions can name in one call."""
+        return Names(self._at(scene), self.name)
+
+    def every_line(self) -> Iterator[tuple[Line, int, tuple[Branch, ...]]]:
+        """Each line wherever it stands, with the number of repeats and the branches that it stands in."""
+        return _every_line(self.lines or (), 0, ())
+
+    def _at(self, scene: Scene) -> Scene:
+        return replace(scene, play=scene.plays.get(self.name, 0) + 1)
 
 
-class Scenarios:
-    """All scenarios that a backend can be asked for. Folders are listed at once, files read when first needed.
-
-    `playable` are the operations that can play one, None when that does not matter.
-    """
-
-    def __init__(self, backend: str, folders: Iterable[Path], playable: Collection[str] | None = None) -> None:
-        self._playable = playable
-        listed = list(folders)
-        self._parts = [folder / part for part in (ANY, backend) for folder in listed]
-        self._read: dict[str, tuple[float, Scenario]] = {}
-        self._files = self._list()
-
-    def _list(self) -> dict[str, Path]:
-        return {
-            file.stem: file
-            for part in self._parts
-            for file in sorted(part.glob("*.yaml"))
-            # Editors and file systems leave hidden ones beside them.
-            if file.is_file() and not file.name.startswith(".")
-        }
-
-    def names(self) -> list[str]:
-        """All names, in order."""
-        return sorted(self._files)
-
-    def get(self, name: str) -> Scenario:
-        """The scenario with this name. Raises Misused with the names there are, Broken for a file that cannot be
-        used."""
-        found = self._read.get(name)
-        if found is not None:
-            return found[1]
-        file = self._files.get(name)
-        if file is None:
-            near = nearest(name, self._files)
-            hint = f" Did you mean {' or '.join(near)}?" if near else ""
-            raise Misused("Unknown scenario", f"There is no scenario {name[:80]!r}.{hint}", self.names())
-        return self._load(name, file)
-
-    def _load(self, name: str, file: Path) -> Scenario:
-        at = _changed(file)
-        scenario = load(file, self._playable)
-        self._read[name] = (at, scenario)
-        return scenario
-
-    def refresh(self) -> list[Broken]:
-        """Look at the folders again and read what has changed. A file that is broken now keeps its last good form;
-        returns what is wrong."""
-        broken: list[Broken] = []
-        files = self._list()
-        for name, file in files.items():
-            known = self._read.get(name)
-            if known is not None and known[1].file == str(file) and known[0] == _changed(file):
-                continue
-            try:
-                self._load(name, file)
-            except Broken as error:
-                broken.append(error)
-            except OSError:
-                continue
-        for name in [name for name in self._read if name not in files]:
-            del self._read[name]
-        self._files = files
-        return broken
-
-    def all(self) -> list[Scenario]:
-        """Every scenario, read."""
-        return [self.get(name) for name in self.names()]
-
-    def automatic(self, operation: str) -> tuple[Scenario, ...]:
-        """The scenarios that say of themselves which calls they are for, and may mean this operation's."""
-        found: list[Scenario] = []
-        for name in self.names():
-            try:
-                scenario = self.get(name)
-            except Broken:
-                # Told at start, by `check`, by whoever reloads, and to who asks for it by name.
-                continue
-            if scenario.when is not None and scenario.operation in (None, operation):
-                found.append(scenario)
-        return tuple(found)
-
-    def matching(self, scene: Scene) -> tuple[Scenario | None, list[str]]:
-        """The first scenario by name that says of itself that it is for this call, and why those before were not."""
-        missed: list[str] = []
-        for scenario in self.automatic(scene.operation):
-            if _matches(scenario.when or {}, scene.headers, scene.body):
-                return scenario, missed
-        return None, missed
+def _every_line(
+    lines: tuple[Piece, ...], depth: int, branches: tuple[Branch, ...]
+) -> Iterator[tuple[Line, int, tuple[Branch, ...]]]:
+    for line in lines:
+        match line:
+            case Line():
+                yield line, depth, branches
+            case Repeat():
+                yield from _every_line(line.lines, depth + 1, branches)
+            case Choose():
+                for branch in line.branches:
+                    yield from _every_line(branch.lines, depth, (*branches, branch))
 
 
-def _changed(file: Path) -> float:
-    try:
-        return file.stat().st_mtime
-    except OSError:
-        return 0.0
+class _Unfolding:
+    """One scenario on its way to one call."""
+
+    def __init__(self, scenario: Scenario, scene: Scene) -> None:
+        self._scenario = scenario
+        self._scene = scene
+        self._names = Names(scene, scenario.name)
+        self._spoken: list[tuple[Step | Respond, Pointer]] = []
+        self._rounds = 0
+        self._becomes: dict[str, Any] = {}
+        self._faults: list[Fault] = []
+        self._same = True
+
+    def unfolded(self) -> tuple[Unfolded, bool]:
+        """What it comes to, and whether it comes to the same in every call."""
+        self._take(self._scenario.becomes, self._scenario.faults)
+        if self._scenario.lines is not None:
+            self._play(self._scenario.lines, self._names)
+        replies = [(step, pointer) for step, pointer in self._spoken if isinstance(step, Respond)]
+        if replies:
+            return self._replied(*replies[0]), self._same
+        steps = tuple(self._paced())
+        # A way that says nothing leaves the answer to the behaviour.
+        return Unfolded(steps or None, None, 0.0, tuple(self._faults), self._becomes), self._same
+
+    def _replied(self, reply: Respond, pointer: Pointer) -> Unfolded:
+        after = 0.0
+        for step, place in self._spoken:
+            if isinstance(step, Wait):
+                after += step.seconds
+            elif place != pointer or step is not reply:
+                raise Mistake(place, BESIDE_REPLY)
+        return Unfolded(None, reply, after, tuple(self._faults), self._becomes)
+
+    def _paced(self) -> Iterator[Step]:
+        ttft = self._scenario.ttft
+        for number, (step, _) in enumerate(self._spoken):
+            assert not isinstance(step, Respond)
+            if isinstance(step, Say):
+                yield replace(step, first=step.first or ttft, noise=self._noise(number) if step.jitter else 0)
+                ttft = 0.0
+            else:
+                yield step
+
+    def _noise(self, number: int) -> int:
+        """What the distances between the pieces of a text are drawn from."""
+        self._same = False
+        key = f"{self._scenario.name}\x00{self._scene.play}\x00{number}"
+        return int.from_bytes(self._scene.seed.fixed("jitter", key, 8), "big")
+
+    def _take(
+        self, becomes: Mapping[str, Any], faults: Callable[[Names], tuple[Fault, ...]] | tuple[Fault, ...]
+    ) -> None:
+        if becomes:
+            self._same = False
+            self._becomes |= self._names.filled(becomes)
+        if callable(faults):
+            self._same = False
+            faults = faults(self._names)
+        self._faults += faults
+
+    def _play(self, lines: tuple[Piece, ...], names: Names) -> None:
+        for line in lines:
+            match line:
+                case Line():
+                    self._speak(line, names)
+                case Repeat():
+                    self._repeat(line, names)
+                case Choose():
+                    self._choose(line, names)
+
+    def _speak(self, line: Line, names: Names) -> None:
+        self._same = self._same and line.make is None
+        self._spoken += [(step, line.pointer) for step in line.speak(names)]
+        if len(self._spoken) > MOST_STEPS:
+            raise Mistake(line.pointer, f"it comes to more than {MOST_STEPS} steps")
+
+    def _repeat(self, repeat: Repeat, names: Names) -> None:
+        if repeat.times is None:
+            self._same = False
+        times = repeat.times if repeat.count is None else repeat.count(names)
+        for index in range(times or 0):
+            self._rounds += 1
+            if self._rounds > MOST_STEPS:
+                raise Mistake(repeat.pointer, f"it comes to more than {MOST_STEPS} rounds")
+            self._play(repeat.lines, names.inside(index))
+
+    def _choose(self, choice: Choose, names: Names) -> None:
+        self._same = False
+        for branch in choice.branches:
+            if branch.when is None or mismatch(branch.when, self._scene) is None:
+                self._take(branch.becomes, branch.faults)
+                self._play(branch.lines, names)
+                return
+
+
+BESIDE_REPLY = "a reply is the whole answer: nothing but waits before it may stand beside it"
 
 
 def asked_for(text: str) -> str | None:
     """The name in a chat text that begins with `/scenario NAME` ("" when the name is missing), else None."""
     found = COMMAND.match(text)
     return None if found is None else found.group(1) or ""
-
-
-def load(file: Path, playable: Collection[str] | None = None, speaks: Collection[str] | None = None) -> Scenario:
-    """Read one scenario file. Raises Broken with the line of what is wrong and the nearest valid word; an `operation`
-    must be one of `playable`, and each step one of the words that the dialect `speaks`."""
-    reader = _Reader(read(file))
-    scenario = reader.scenario(file.stem)
-    if scenario.operation is not None and playable is not None and scenario.operation not in playable:
-        raise reader.source.broken(("operation",), reader.unknown("operation", scenario.operation, playable))
-    for number, step in enumerate(scenario.steps):
-        verb = VERBS[type(step)]
-        if speaks is not None and verb not in speaks:
-            can = ", ".join(word for word in STEPS if word in speaks)
-            raise reader.source.broken(("steps", number), f"this backend cannot say {verb!r}; it says {can}")
-    return scenario
-
-
-def scenario_from(
-    data: Any,
-    name: str,
-    playable: Collection[str] | None,
-    speaks: Collection[str] | None,
-    fail: Callable[[Pointer, str], Exception],
-) -> Scenario:
-    """Placeholder. The scenario that `data` says in the language of the files. Raises what `fail` makes."""
-
-    class _Failing(Source):
-        def broken(self, pointer: Iterable[str | int], what: str) -> Any:
-            return fail(tuple(pointer), what)
-
-    return _Reader(_Failing("", data, {})).scenario(name)
-
-
-MEMBERS = ("description", "operation", "when", "steps")
-Parser = Callable[["_Reader", Pointer, Any, Mapping[str, Any]], Step]
-
-
-class _Reader:
-    """One file's data to one Scenario."""
-
-    def __init__(self, source: Source) -> None:
-        self.source = source
-
-    def scenario(self, name: str) -> Scenario:
-        data = self.source.data
-        if not NAME.fullmatch(name):
-            raise self.source.broken((), f"the file's name {name!r} is no scenario name")
-        if not isinstance(data, dict):
-            raise self.source.broken((), "expected a mapping with description and steps")
-        self.only((), data, MEMBERS)
-        steps = data.get("steps")
-        if not isinstance(steps, list) or not 0 < len(steps) <= MOST_STEPS:
-            raise self.source.broken(("steps",), f"expected a list of 1 to {MOST_STEPS} steps")
-        return Scenario(
-            name=name,
-            description=self.text(("description",), data.get("description", "")),
-            steps=tuple(self.step(("steps", i), step) for i, step in enumerate(steps)),
-            operation=self.optional_text(("operation",), data.get("operation")),
-            when=self.when(data.get("when")),
-            file=self.source.file,
-        )
-
-    def step(self, pointer: Pointer, data: Any) -> Step:
-        if isinstance(data, str):
-            data = {data: None}
-        if not isinstance(data, dict) or not data:
-            raise self.source.broken(pointer, "expected a step such as `say: …`, `wait: 1s` or `ping`")
-        verb = next((key for key in data if key in STEPS), None)
-        if verb is None:
-            word = next(iter(data))
-            raise self.source.broken((*pointer, word), self.unknown("step", word, STEPS))
-        parse, extra = STEPS[verb]
-        self.only(pointer, data, (verb, *extra))
-        return parse(self, (*pointer, verb), data[verb], data)
-
-    def when(self, data: Any) -> Mapping[str, Any] | None:
-        if data is None:
-            return None
-        if not isinstance(data, dict):
-            raise self.source.broken(("when",), "expected a mapping with body or header")
-        self.only(("when",), data, ("body", "header"))
-        for place, members in data.items():
-            if not isinstance(members, dict):
-                raise self.source.broken(("when", place), "expected a mapping of names to what they must be")
-            for name, test in members.items():
-                if isinstance(test, dict):
-                    self.tests(("when", place, name), test)
-        return data
-
-    def tests(self, pointer: Pointer, tests: Mapping[str, Any]) -> None:
-        self.only(pointer, tests, tuple(TESTS))
-        if "matches" in tests:
-            self.pattern((*pointer, "matches"), self.text((*pointer, "matches"), tests["matches"]))
-        if not isinstance(tests.get("exists", True), bool):
-            raise self.source.broken((*pointer, "exists"), "expected true or false")
-
-    def pattern(self, pointer: Pointer, text: str) -> None:
-        try:
-            re.compile(text)
-        except re.error as error:
-            raise self.source.broken(pointer, f"no regular expression: {error}") from error
-
-    def only(self, pointer: Pointer, data: Mapping[str, Any], known: Iterable[str]) -> None:
-        for word in data:
-            if word not in known:
-                raise self.source.broken((*pointer, word), self.unknown("word", word, known))
-
-    @staticmethod
-    def unknown(kind: str, word: str, known: Iterable[str]) -> str:
-        near = nearest(word, known)
-        hint = f"did you mean {near[0]!r}? " if near else ""
-        return f"unknown {kind} {word!r}; {hint}expected one of {', '.join(known)}"
-
-    def text(self, pointer: Pointer, value: Any) -> str:
-        if isinstance(value, bool | int | float):
-            value = str(value)
-        if not isinstance(value, str):
-            raise self.source.broken(pointer, f"expected text, got {_kind(value)}")
-        return value
-
-    def optional_text(self, pointer: Pointer, value: Any) -> str | None:
-        return None if value is None else self.text(pointer, value)
-
-    def mapping(self, pointer: Pointer, value: Any) -> dict[str, Any]:
-        if value is None:
-            return {}
-        if not isinstance(value, dict):
-            raise self.source.broken(pointer, f"expected a mapping, got {_kind(value)}")
-        return value
-
-    def seconds(self, pointer: Pointer, value: Any) -> float:
-        if isinstance(value, str) and (found := re.fullmatch(r"(\d+(?:\.\d+)?)(ms|s|m)", value.strip())):
-            seconds = float(found.group(1)) * {"ms": 0.001, "s": 1.0, "m": 60.0}[found.group(2)]
-        elif isinstance(value, int | float) and not isinstance(value, bool):
-            seconds = value
-        else:
-            raise self.source.broken(pointer, f"expected a duration such as 40ms, 1.5s or 2m, got {value!r}")
-        # An integer can be too large for a float, so it is compared first.
-        if not 0 <= seconds <= LONGEST_WAIT:
-            raise self.source.broken(pointer, f"expected a duration from 0 to {LONGEST_WAIT:.0f}s, got {value!r}")
-        return float(seconds)
-
-    def whole(self, pointer: Pointer, value: Any, low: int, high: int) -> int:
-        if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-            raise self.source.broken(pointer, f"expected a whole number from {low} to {high}, got {value!r}")
-        return value
-
-    def every(self, pointer: Pointer, step: Mapping[str, Any], default: float) -> float:
-        return self.seconds((*pointer[:-1], "every"), step["every"]) if "every" in step else default
-
-
-def _say(reader: _Reader, pointer: Pointer, value: Any, step: Mapping[str, Any]) -> Step:
-    size = step.get("size")
-    if size is not None:
-        size = reader.whole((*pointer[:-1], "size"), size, 1, 100_000)
-    return Say(reader.text(pointer, value), reader.every(pointer, step, PACE), size)
-
-
-def _wait(reader: _Reader, pointer: Pointer, value: Any, step: Mapping[str, Any]) -> Step:
-    return Wait(reader.seconds(pointer, value))
-
-
-def _ping(reader: _Reader, pointer: Pointer, value: Any, step: Mapping[str, Any]) -> Step:
-    if value is not None:
-        raise reader.source.broken(pointer, "ping takes no value")
-    return Ping()
-
-
-def _event(reader: _Reader, pointer: Pointer, value: Any, step: Mapping[str, Any]) -> Step:
-    violates = step.get("violates", False)
-    if not isinstance(violates, bool):
-        raise reader.source.broken((*pointer[:-1], "violates"), "expected true or false")
-    if value is None:
-        raise reader.source.broken(pointer, "expected an event")
-    return Send(value, violates)
-
-
-def _bytes(reader: _Reader, pointer: Pointer, value: Any, step: Mapping[str, Any]) -> Step:
-    if isinstance(value, dict):
-        reader.only(pointer, value, ("base64",))
-        try:
-            return Bytes(b64decode(reader.text((*pointer, "base64"), value.get("base64")), validate=True))
-        except ValueError as error:
-            raise reader.source.broken((*pointer, "base64"), f"no base64: {error}") from error
-    return Bytes(reader.text(pointer, value).encode())
-
-
-def _error(reader: _Reader, pointer: Pointer, value: Any, step: Mapping[str, Any]) -> Step:
-    if isinstance(value, str):
-        return Fail(code=value)
-    error = reader.mapping(pointer, value)
-    reader.only(pointer, error, ("status", "code", "message"))
-    status = error.get("status")
-    return Fail(
-        code=reader.optional_text((*pointer, "code"), error.get("code")),
-        status=None if status is None else reader.whole((*pointer, "status"), status, 400, 599),
-        message=reader.optional_text((*pointer, "message"), error.get("message")),
-    )
-
-
-def _tool_call(reader: _Reader, pointer: Pointer, value: Any, step: Mapping[str, Any]) -> Step:
-    call = reader.mapping(pointer, value)
-    reader.only(pointer, call, ("name", "arguments", "id"))
-    return ToolCall(
-        name=reader.text((*pointer, "name"), call.get("name")),
-        arguments=reader.mapping((*pointer, "arguments"), call.get("arguments")),
-        id=reader.optional_text((*pointer, "id"), call.get("id")),
-    )
-
-
-def _tool_result(reader: _Reader, pointer: Pointer, value: Any, step: Mapping[str, Any]) -> Step:
-    if isinstance(value, dict) and "result" in value:
-        reader.only(pointer, value, ("name", "id", "result"))
-        return ToolResult(
-            result=value["result"],
-            name=reader.optional_text((*pointer, "name"), value.get("name")),
-            id=reader.optional_text((*pointer, "id"), value.get("id")),
-        )
-    return ToolResult(value)
-
-
-def _file(reader: _Reader, pointer: Pointer, value: Any, step: Mapping[str, Any]) -> Step:
-    file = reader.mapping(pointer, value)
-    reader.only(pointer, file, ("type", "name", "text"))
-    kind = reader.text((*pointer, "type"), file.get("type", "image"))
-    if kind not in ("image", "audio", "document"):
-        raise reader.source.broken((*pointer, "type"), reader.unknown("type", kind, ("image", "audio", "document")))
-    return File(
-        type=kind,
-        name=reader.optional_text((*pointer, "name"), file.get("name")),
-        text=reader.text((*pointer, "text"), file.get("text", "")),
-    )
-
-
-def _replace(reader: _Reader, pointer: Pointer, value: Any, step: Mapping[str, Any]) -> Step:
-    if isinstance(value, dict):
-        reader.only(pointer, value, ("text", "reason"))
-        return Replace(
-            text=reader.text((*pointer, "text"), value.get("text")),
-            reason=reader.text((*pointer, "reason"), value.get("reason", "")),
-        )
-    return Replace(reader.text(pointer, value))
-
-
-def _audio(reader: _Reader, pointer: Pointer, value: Any, step: Mapping[str, Any]) -> Step:
-    return Audio(reader.optional_text(pointer, value), reader.every(pointer, step, 0.05))
-
-
-def _fault(reader: _Reader, pointer: Pointer, value: Any, step: Mapping[str, Any]) -> Step:
-    if value != "disconnect":
-        raise reader.source.broken(pointer, reader.unknown("fault", str(value), ("disconnect",)))
-    return Fault("reset")
-
-
-def _end(reader: _Reader, pointer: Pointer, value: Any, step: Mapping[str, Any]) -> Step:
-    return End(reader.mapping(pointer, value))
-
-
-STEPS: Mapping[str, tuple[Parser, tuple[str, ...]]] = {
-    "say": (_say, ("every", "size")),
-    "event": (_event, ("violates",)),
-    "bytes": (_bytes, ()),
-    "ping": (_ping, ()),
-    "wait": (_wait, ()),
-    "error": (_error, ()),
-    "tool_call": (_tool_call, ()),
-    "tool_result": (_tool_result, ()),
-    "file": (_file, ()),
-    "replace": (_replace, ()),
-    "audio": (_audio, ("every",)),
-    "fault": (_fault, ()),
-    "end": (_end, ()),
-}
-"""Word of a step → how its value is read, and which words may stand beside it."""
-
-TESTS: Mapping[str, Callable[[Any, Any], bool]] = {
-    "equals": lambda value, wanted: bool(value == wanted),
-    "contains": lambda value, wanted: isinstance(value, str | list) and wanted in value,
-    "matches": lambda value, wanted: isinstance(value, str) and re.search(wanted, value) is not None,
-    "exists": lambda value, wanted: (value is not None) == wanted,
-}
-
-
-def _matches(when: Mapping[str, Any], headers: Mapping[str, str], body: Any) -> bool:
-    for name, wanted in when.get("header", {}).items():
-        if not _passes(headers.get(name.lower()), wanted):
-            return False
-    for name, wanted in when.get("body", {}).items():
-        if not _passes(body.get(name) if isinstance(body, dict) else None, wanted):
-            return False
-    return True
-
-
-def _passes(value: Any, wanted: Any) -> bool:
-    if not isinstance(wanted, dict):
-        return bool(value == wanted)
-    return all(_test(word, value, operand) for word, operand in wanted.items())
-
-
-def _test(word: str, value: Any, operand: Any) -> bool:
-    try:
-        return TESTS[word](value, operand)
-    except TypeError:
-        return False
-
-
-def _kind(value: Any) -> str:
-    return {type(None): "nothing", dict: "a mapping", list: "a list"}.get(type(value), repr(value))

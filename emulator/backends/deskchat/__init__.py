@@ -8,7 +8,7 @@ from emulator.backends.deskchat.differences import DIFFERENCES
 from emulator.backends.deskchat.records import data_of
 from emulator.backends.deskchat.seeding import populate
 from emulator.backends.deskchat.turn import SPEAKS
-from emulator.backends.deskchat.wire import refuse
+from emulator.backends.deskchat.wire import ERRORS, refuse
 
 
 def authenticate(ask: Ask) -> None:
@@ -53,6 +53,7 @@ BACKEND = Backend(
     refuse=refuse,
     populate=populate,
     # Regenerating has no text of its own: there a scenario is chosen by header, or by a member that is else ignored.
+    codes=frozenset(ERRORS),
     turn=chat.turn_of,
     declare=data_of,
     chat_text={"streamMessage": "content", "regenerateMessage": "content"},

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from emulator.backends import Backend, Cors, Credential, Extra
+from emulator.backends import HOUSE_CODES, Backend, Cors, Credential, Extra
 from emulator.backends.dify import (
     application,
     audio,
@@ -17,7 +17,7 @@ from emulator.backends.dify.apps import APPS, authenticate
 from emulator.backends.dify.differences import DIFFERENCES
 from emulator.backends.dify.records import data_of
 from emulator.backends.dify.seeding import populate
-from emulator.backends.dify.wire import OWN_HEADERS, refuse
+from emulator.backends.dify.wire import ERRORS, OWN_HEADERS, refuse
 
 BACKEND = Backend(
     name="dify",
@@ -66,6 +66,7 @@ BACKEND = Backend(
         on_405=False,
     ),
     chat_text={"sendChatMessage": "query"},
+    codes=frozenset({*ERRORS, *HOUSE_CODES}),
     turn=chat.turn_of,
     declare=data_of,
     differences=DIFFERENCES,

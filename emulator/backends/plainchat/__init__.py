@@ -9,7 +9,7 @@ from emulator.backends.plainchat.differences import DIFFERENCES
 from emulator.backends.plainchat.records import data_of
 from emulator.backends.plainchat.seeding import CALLER, DEMO, PASSWORD, populate
 from emulator.backends.plainchat.turn import SPEAKS
-from emulator.backends.plainchat.wire import refuse
+from emulator.backends.plainchat.wire import ERRORS, refuse
 
 BACKEND = Backend(
     name="plainchat",
@@ -34,6 +34,7 @@ BACKEND = Backend(
     refuse=refuse,
     populate=populate,
     cors=Cors(methods="DELETE, GET, OPTIONS, POST", headers=("Content-Type",)),
+    codes=frozenset(ERRORS),
     turn=chat.turn_of,
     declare=data_of,
     chat_text={"sendChatMessage": "message"},

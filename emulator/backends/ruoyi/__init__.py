@@ -9,7 +9,7 @@ from emulator.backends.ruoyi.differences import DIFFERENCES
 from emulator.backends.ruoyi.files import get_file
 from emulator.backends.ruoyi.records import data_of
 from emulator.backends.ruoyi.seeding import populate
-from emulator.backends.ruoyi.wire import refuse
+from emulator.backends.ruoyi.wire import ERRORS, LOGIN_ERRORS, TOKEN_ERRORS, refuse
 
 BASES = ("/dev-api", "")
 """The application's root path, and the same paths without it."""
@@ -39,6 +39,7 @@ BACKEND = Backend(
     refuse=refuse,
     populate=populate,
     bases=BASES,
+    codes=frozenset({*ERRORS, *TOKEN_ERRORS, *LOGIN_ERRORS}),
     turn=questions.turn_of,
     declare=data_of,
     chat_text={

@@ -9,7 +9,7 @@ from emulator.backends.toolchat.differences import DIFFERENCES
 from emulator.backends.toolchat.records import data_of
 from emulator.backends.toolchat.seeding import populate
 from emulator.backends.toolchat.turn import SPEAKS
-from emulator.backends.toolchat.wire import refuse
+from emulator.backends.toolchat.wire import ERRORS, refuse
 
 BACKEND = Backend(
     name="toolchat",
@@ -37,6 +37,7 @@ BACKEND = Backend(
     populate=populate,
     slashless=True,
     cors=Cors(methods="GET, POST, PUT, DELETE, OPTIONS"),
+    codes=frozenset(ERRORS),
     turn=messages.turn_of,
     declare=data_of,
     chat_text={"sendMessage": "content", "streamMessage": "content"},

@@ -132,7 +132,7 @@ def test_a_slow_reader_is_ended(control: Control, dify: Dify, monkeypatch: pytes
         # The system's buffers take some hundred entries before the server notices.
         for _ in range(800):
             dify.post("/chat-messages", body)
-            if control.server.app.control.server.feeds[0]._over:
+            if any(feed._over == "slow" for feed in control.server.app.control.server.feeds):
                 break
         found = list(events)
     assert (found[-1].event, found[-1].json()["reason"]) == ("end", "slow")
@@ -143,6 +143,7 @@ def test_a_slow_reader_is_ended(control: Control, dify: Dify, monkeypatch: pytes
 
 
 def test_readers_are_bounded(control: Control, session_name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    until(lambda: control.ok("GET", "/health")["feeds"] == 0)
     monkeypatch.setattr("emulator.control.behaviours.MOST_FEEDS", 1)
     with reading(control, session_name):
         problem = control.refused(429, "GET", f"/sessions/{session_name}-2/journal/live")

@@ -9,6 +9,9 @@ import pytest
 from conftest import Dify
 from control_caller import Control
 
+from emulator.settings import Limits
+from emulator.testing.server import ThreadedServer
+
 NAMES = ["a%20b", "x" * 65, "%C3%A9", "a:b", "%00", "%ff", "a%2Fb", "%ED%A0%80", "%2E%2E"]
 
 
@@ -184,3 +187,17 @@ def test_forks_that_are_refused(control: Control, session_name: str, body: Any) 
 def test_a_session_is_not_forked_to_itself(control: Control, session_name: str) -> None:
     control.refused(409, "POST", f"/sessions/{session_name}/fork", json={"to": session_name})
     assert session_name not in control.names()
+
+
+def test_what_is_refused_makes_nobody_leave() -> None:
+    with ThreadedServer(backends=("dify",), speed=0, limits=Limits(sessions=1)) as own:
+        control = Control(own)
+        control.ok("PATCH", "/sessions/stays", json={"seed": 1})
+        control.refused(400, "PATCH", "/sessions/other", json={"clock": "never"})
+        control.refused(400, "PUT", "/sessions/other/snapshot", json={"version": 1})
+        control.refused(400, "POST", "/sessions/other/armed", json={"backend": "dify", "scenario": "none"})
+        assert control.names() == ["stays"]
+        control.arm("other", fault="reset")
+        assert control.names() == ["other"]
+        assert control.ok("GET", "/health")["evicted"] == 1
+        control.http.close()

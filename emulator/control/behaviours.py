@@ -6,7 +6,8 @@ A behaviour takes what was judged and returns a Reply or a Feed, or raises Misus
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -62,6 +63,18 @@ class Ask:
     def known(self) -> Session | None:
         """The session, if there is one."""
         return self.session if self.name in self.server.sessions.names() else None
+
+    @contextmanager
+    def changing(self) -> Iterator[Session]:
+        """The session to change. One that there was not is kept when all went well: what is refused makes none, and
+        makes none leave."""
+        sessions, known = self.server.sessions, self.known
+        if known is not None:
+            yield sessions.get(self.name)
+        else:
+            session = self.session
+            yield session
+            sessions.put(session)
 
 
 Behaviour = Callable[[Ask], Reply | Feed]
@@ -133,11 +146,8 @@ def _show_session(ask: Ask) -> Reply:
 
 def _patch_session(ask: Ask) -> Reply:
     backends = list(ask.server.services)
-    if ask.known is None:
-        # On one that is thrown away: what is refused makes no session.
-        ask.session.patch(backends, **ask.body)
-    session = ask.server.sessions.get(ask.name)
-    session.patch(backends, **ask.body)
+    with ask.changing() as session:
+        session.patch(backends, **ask.body)
     return _json(session.shown())
 
 
@@ -151,16 +161,9 @@ def _take_snapshot(ask: Ask) -> Reply:
 
 
 def _put_snapshot(ask: Ask) -> Reply:
-    sessions = ask.server.sessions
-    new = ask.known is None
-    session = sessions.get(ask.name)
     services = ask.server.services
-    try:
+    with ask.changing() as session:
         snapshot.put(session, ask.body, services, lambda given: ready(services, given))
-    except BaseException:
-        if new:
-            sessions.reset(ask.name)
-        raise
     return NOTHING
 
 
@@ -231,11 +234,8 @@ def _armed(ask: Ask) -> Reply:
 
 def _arm(ask: Ask) -> Reply:
     service = ask.server.services[_service_of(ask, [ask.body["backend"]])]
-    # On one that is thrown away, if there is none: what is refused makes no session.
-    session = ask.session
-    arming = arm(service, session, ask.body)
-    if ask.known is None:
-        arming = arm(service, ask.server.sessions.get(ask.name), ask.body)
+    with ask.changing() as session:
+        arming = arm(service, session, ask.body)
     return _json(arming.shown(), 201, (("Location", f"{BASE}/sessions/{ask.name}/armed/{arming.id}"),))
 
 

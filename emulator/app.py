@@ -12,7 +12,11 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from emulator.contract.document import problems
-from emulator.control import api, index
+from emulator.control import index
+from emulator.control.api import Control
+from emulator.control.behaviours import Server
+from emulator.control.guard import LOOPBACK
+from emulator.control.route import ControlRoute
 from emulator.edge import BackendRoute, Prefixed
 from emulator.errors import Misused, nearest
 from emulator.jsontext import compact
@@ -31,7 +35,8 @@ class App:
         self.settings = settings
         self.services = open_services(settings)
         self.sessions = Sessions(settings)
-        self.token = None if settings.host in api.LOOPBACK else secrets.token_urlsafe(24)
+        self.control = Control(Server(self.services, self.sessions, settings))
+        self.token = None if settings.host in LOOPBACK else secrets.token_urlsafe(24)
         # `debug` off and no middleware of Starlette's: errors are answered in the pipeline.
         self._asgi = Prefixed(Starlette(routes=self._routes()))
 
@@ -43,11 +48,13 @@ class App:
         """Open everything that the first calls would wait for. Safe in a thread."""
         for service in self.services.values():
             service.warm()
+        self.control.warm()
 
     def stop_streams(self) -> None:
         """End every stream under way. Call it on the loop."""
         for session in self.sessions:
             session.stop_all()
+        self.control.stop()
 
     def _routes(self) -> list[BaseRoute]:
         mounted: list[BaseRoute] = []
@@ -55,10 +62,9 @@ class App:
             mounted += [_spec_route(service, "json"), _spec_route(service, "yaml")]
             mounted.append(BackendRoute(f"/{name}", service, self.sessions, self.settings))
         routes: list[BaseRoute] = [
-            *api.routes(self.services, self.sessions, self.settings, self.token),
+            ControlRoute(self.control, self.token),
             Route("/", self._index, methods=["GET"]),
         ]
-        routes.append(Route("/_emulator/{rest:path}", _nothing_here, methods=METHODS))
         if len(self.services) == 1:
             # The documented place: `serve dify` answers at /v1 as well.
             (service,) = self.services.values()
@@ -124,10 +130,6 @@ def _check(service: Service) -> None:
     mistakes = problems(document.file)
     if mistakes:
         raise mistakes[0]
-
-
-def _nothing_here(request: Request) -> Response:
-    return _problem(Misused("Nothing here", "The control API has no such address.", (), 404))
 
 
 def _problem(error: Misused) -> Response:

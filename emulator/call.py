@@ -63,6 +63,11 @@ class Violation:
     def __str__(self) -> str:
         return f"{self.place}{self.pointer}: expected {self.expected}, got {self.got}"
 
+    def shown(self) -> dict[str, str]:
+        """The violation as JSON."""
+        words = {"rule": self.rule, "expected": self.expected, "got": self.got}
+        return {"in": self.place, "pointer": self.pointer, **words}
+
 
 @dataclass(frozen=True, slots=True)
 class Reply:

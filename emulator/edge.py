@@ -41,7 +41,7 @@ class Prefixed:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
         if scope["type"] == "http":
-            raw = _raw_path(scope)
+            raw = raw_path(scope)
             if raw.startswith(SESSION_PREFIX):
                 name, slash, rest = raw[len(SESSION_PREFIX) :].partition("/")
                 path = slash + rest or "/"
@@ -49,7 +49,8 @@ class Prefixed:
         await self._app(scope, receive, send)
 
 
-def _raw_path(scope: Scope) -> str:
+def raw_path(scope: Scope) -> str:
+    """The path as it came, still percent-encoded, without the query."""
     raw: bytes = scope.get("raw_path") or scope["path"].encode("utf-8", "surrogateescape")
     return raw.partition(b"?")[0].decode("latin-1")
 
@@ -68,7 +69,7 @@ class BackendRoute(BaseRoute):
         """Starlette's question."""
         if scope["type"] != "http":
             return Match.NONE, {}
-        raw = _raw_path(scope)
+        raw = raw_path(scope)
         if not self.mount:
             return Match.FULL, {}
         hit = raw.startswith(self.mount) and raw[len(self.mount) : len(self.mount) + 1] in ("/", "")
@@ -100,7 +101,7 @@ class BackendRoute(BaseRoute):
         prefix = f"{SESSION_PREFIX}{name}" if "emulator.session" in scope else ""
         call = Call(
             method=scope["method"],
-            path=_raw_path(scope)[len(self.mount) :] or "/",
+            path=raw_path(scope)[len(self.mount) :] or "/",
             query=scope["query_string"],
             headers=headers,
             body=body,
@@ -150,11 +151,14 @@ def _origin(scope: Scope, headers: MutableMapping[str, str]) -> str:
     return f"{scope.get('scheme', 'http')}://{host}"
 
 
-async def read_body(receive: Receive, headers: MutableMapping[str, str], settings: Settings) -> bytes:
-    """The whole body. Raises TooLarge beyond the limit (by Content-Length already), Gone when the client leaves,
-    TimeoutError when it stalls."""
-    multipart = headers.get("content-type", "").lower().startswith("multipart/")
-    most = settings.limits.body_bytes if multipart else settings.limits.text_body_bytes
+async def read_body(
+    receive: Receive, headers: MutableMapping[str, str], settings: Settings, most: int | None = None
+) -> bytes:
+    """The whole body. Raises TooLarge beyond the limit (by Content-Length already; `most` None goes by its kind), Gone
+    when the client leaves, TimeoutError when it stalls."""
+    if most is None:
+        multipart = headers.get("content-type", "").lower().startswith("multipart/")
+        most = settings.limits.body_bytes if multipart else settings.limits.text_body_bytes
     length = headers.get("content-length", "0")
     if length.isascii() and length.isdigit() and int(length[:20]) > most:
         raise TooLarge

@@ -3,13 +3,13 @@ emulator's own problem details."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from http import HTTPStatus
 from typing import Any
 
 from emulator.backends import Ask
-from emulator.call import Event, Headers, Reply
+from emulator.call import Event, Headers, Reply, Violation
 from emulator.contract.document import EVENT_STREAM, Operation
 from emulator.contract.synthesis import body_for, headers_for
 from emulator.errors import Misused, Refused, nearest
@@ -102,10 +102,12 @@ def _phrase(status: int) -> str:
         return str(status)
 
 
-def problem(error: Misused) -> Reply:
-    """The emulator speaking: RFC 9457 problem details."""
+def problem(error: Misused, violations: Sequence[Violation] = ()) -> Reply:
+    """The emulator speaking: RFC 9457 problem details, and in which places the call breaks the contract."""
     body: dict[str, Any] = {"type": "about:blank", "title": error.title, "status": error.status}
     body |= {"detail": error.detail, "available": list(error.available)}
+    if violations:
+        body["violations"] = [one.shown() for one in violations]
     # What went wrong can echo a client's text, and that may be no UTF-8.
     return Reply(error.status, (("Content-Type", "application/problem+json"),), compact(_utf8(body)))
 

@@ -1,8 +1,8 @@
 """Hold the server against its specs with schemathesis: `make contract`.
 
-Each backend that has a behaviour, each seed: a fresh server, one `schemathesis run` with every check. A run fails on a
-failure, an error, a warning, an operation or phase that was left out, and an error in the server's log. The settings
-are those of schemathesis.toml.
+The control API and each backend that has a behaviour, each seed: a fresh server, one `schemathesis run` with every
+check. A run fails on a failure, an error, a warning, an operation or phase that was left out, and an error in the
+server's log. The settings are those of schemathesis.toml.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import urllib.request
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -32,6 +33,16 @@ STOP_SECONDS = 10
 RUN_SECONDS = 1200
 AT_ONCE = 2
 """Runs at a time. Generating the calls takes longer than answering them, and the machines of CI have two cores."""
+
+
+CONTROL = "control"
+"""The control API among the backends."""
+CONTROLLED = "dify"
+"""The backend of the server whose control API is tried: the document's examples name it."""
+ENDLESS = "watchJournal"
+"""A stream without an end; tests/test_control_feed.py reads it."""
+SESSION = "tour"
+"""The session of the examples in the control API's document."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,12 +102,15 @@ def seeds(text: str) -> list[int]:
 
 
 def backends() -> list[str]:
-    """The backends that have a behaviour. One served from its schemas alone keeps no promise about state."""
-    return [name for name in spec_files(Settings()) if behaviour_module(name) is not None]
+    """The backends that have a behaviour (one served from its schemas alone keeps no promise about state), and the
+    control API."""
+    return [*(name for name in spec_files(Settings()) if behaviour_module(name) is not None), CONTROL]
 
 
 def bearer(name: str) -> str | None:
     """The first credential of a backend whose spec has a bearer scheme."""
+    if name == CONTROL:
+        return None
     settings = Settings()
     service = Service(name, spec_files(settings)[name], settings)
     schemes = service.document.raw.get("components", {}).get("securitySchemes", {})
@@ -109,13 +123,19 @@ def perform(run: Run) -> Outcome:
     """One run against a server of its own."""
     with tempfile.TemporaryDirectory(prefix="contract-") as folder:
         log, report = Path(folder, "server.log"), Path(folder, "report.json")
-        with serving(run.backend, log) as url:
+        control = run.backend == CONTROL
+        with serving(CONTROLLED if control else run.backend, log) as url:
+            mount = "_emulator" if control else run.backend
+            if control:
+                prepare(url)
             command = [
-                *(sys.executable, "-m", "schemathesis.cli", "--no-color", "run", f"{url}/{run.backend}/openapi.json"),
+                *(sys.executable, "-m", "schemathesis.cli", "--no-color", "run", f"{url}/{mount}/openapi.json"),
                 *("--checks", "all", "--phases", run.phases, "--workers", "1"),
                 *("--max-examples", str(run.examples), "--seed", str(run.seed), "--generation-database", "none"),
                 *("--report", "json", "--report-json-path", str(report)),
             ]
+            if control:
+                command += ["--exclude-operation-id", ENDLESS]
             if run.token is not None:
                 command += ["--header", f"Authorization: Bearer {run.token}"]
             done = subprocess.run(
@@ -134,7 +154,7 @@ def perform(run: Run) -> Outcome:
         if not report.exists():
             return Outcome(run, [f"schemathesis ended with {done.returncode} and no report"], 0, 0.0, output)
         said = json.loads(report.read_text("utf-8"))
-    found = findings(said, run.phases.split(","))
+    found = findings(said, run.phases.split(","), 1 if control else 0)
     if errors:
         found.append(f"{len(errors)} errors in the server's log, first {errors[0]}")
     if done.returncode != 0 and not found:
@@ -142,8 +162,8 @@ def perform(run: Run) -> Outcome:
     return Outcome(run, found, said["test_cases"]["generated"], said["running_time"], output)
 
 
-def findings(said: dict[str, Any], phases: Sequence[str]) -> list[str]:
-    """What is wrong in schemathesis' report, a line each."""
+def findings(said: dict[str, Any], phases: Sequence[str], left_out: int) -> list[str]:
+    """What is wrong in schemathesis' report, a line each; so many operations were left out on purpose."""
     found = []
     if not said["complete"]:
         found.append(f"stopped early: {said['stop_reason']}")
@@ -153,10 +173,20 @@ def findings(said: dict[str, Any], phases: Sequence[str]) -> list[str]:
         found.append(f"{len(said['errors'])} errors")
     found += [f"warning {kind}: {len(about)} × {about}" for kind, about in said["warnings"].items() if about]
     operations = said["operations"]
-    if not operations["total"] or operations["tested"] != operations["total"]:
+    if not operations["total"] or operations["tested"] != operations["total"] - left_out:
         found.append(f"{operations['tested']} of {operations['total']} operations tested")
     found += [f"phase {phase} was left out" for phase in phases if said["phases"][phase]["status"] == "skip"]
     return found
+
+
+def prepare(url: str) -> None:
+    """Let the session of the examples have a call in its journal, and something armed to read and to take back."""
+    urllib.request.urlopen(f"{url}/_s/{SESSION}/{CONTROLLED}/v1/").close()
+    body = json.dumps({"backend": CONTROLLED, "scenario": "default", "times": None}).encode()
+    armed = f"{url}/_emulator/sessions/{SESSION}/armed"
+    for _ in range(2):
+        call = urllib.request.Request(armed, body, {"Content-Type": "application/json"})
+        urllib.request.urlopen(call).close()
 
 
 @contextlib.contextmanager

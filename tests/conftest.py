@@ -8,6 +8,8 @@ from typing import Any
 import httpx
 import pytest
 
+from control_caller import Control
+
 from emulator.testing.server import ThreadedServer
 
 KEYS = {"chat": "app-emulator", "agent": "app-emulator-agent", "flow": "app-emulator-flow"}
@@ -76,3 +78,11 @@ def dify(server: ThreadedServer, session_name: str) -> Iterator[Dify]:
     yield caller
     caller.http.close()
     assert caller.breaches() == []
+
+
+@pytest.fixture(scope="session")
+def control(server: ThreadedServer) -> Iterator[Control]:
+    """The control API of the server of every backend."""
+    caller = Control(server)
+    yield caller
+    caller.http.close()

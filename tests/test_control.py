@@ -18,6 +18,11 @@ from test_dify_operations import bare
 from emulator import __version__, create_app
 from emulator.app import App
 from emulator.backends.dify.differences import DIFFERENCES
+from emulator.contract.document import problems
+from emulator.control import behaviours
+from emulator.control.api import SPEC
+from emulator.control.behaviours import BEHAVIOURS
+from emulator.fault import FAULTS
 from emulator.settings import Settings
 from emulator.testing.server import ThreadedServer
 
@@ -42,7 +47,7 @@ def is_problem(reply: httpx.Response, status: int) -> dict[str, Any]:
     assert not [name for name in reply.headers if name.startswith("access-control-")]
     body: dict[str, Any] = reply.json()
     assert body["status"] == status and body["title"] and body["detail"]
-    assert list(body) == ["type", "title", "status", "detail", "available"]
+    assert [name for name in body if name != "violations"] == ["type", "title", "status", "detail", "available"]
     return body
 
 
@@ -53,15 +58,18 @@ def test_health(one: ThreadedServer) -> None:
     name = "health-counts"
     bare("DELETE", f"{one.url}/_emulator/sessions/{name}")
     before = bare("GET", f"{one.url}/_emulator/health").json()
-    assert list(before) == ["status", "version", "sessions"]
+    assert list(before) == ["status", "version", "uptime", "sessions", "evicted", "feeds"]
     assert (before["status"], before["version"]) == ("ok", __version__)
     bare("GET", f"{one.url}/_s/{name}/dify/v1/")
     assert bare("GET", f"{one.url}/_emulator/health").json()["sessions"] == before["sessions"] + 1
 
 
 def test_backends(one: ThreadedServer) -> None:
-    (dify,) = bare("GET", f"{one.url}/_emulator/backends").json()["backends"]
-    assert (dify["name"], dify["base"], dify["operations"]) == ("dify", "/dify/v1", 26)
+    served = bare("GET", f"{one.url}/_emulator/backends").json()
+    assert served["faults"] == list(FAULTS)
+    (dify,) = served["backends"]
+    assert (dify["name"], dify["base"], len(dify["operations"])) == ("dify", "/dify/v1", 26)
+    assert dify["chat_operations"] == ["sendChatMessage"]
     assert [credential["value"] for credential in dify["credentials"]] == list(KEYS.values())
     assert {"default", "long-answer", "quota-exceeded", "patient"} <= set(dify["scenarios"])
     assert [difference["name"] for difference in dify["differences"]] == [difference.name for difference in DIFFERENCES]
@@ -125,20 +133,55 @@ def test_deleting_a_session_ends_its_streams(one: ThreadedServer) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/_emulator", "/_emulator/", "/_emulator/nothing", "/_emulator/sessions", "/_emulator/sessions/a/b/c"]
+    "path", ["/_emulator", "/_emulator/", "/_emulator/nothing", "/_emulator/sessions/", "/_emulator/sessions/a/b/c"]
 )
 def test_addresses_that_are_not_there(one: ThreadedServer, path: str) -> None:
-    reply = bare("GET", one.url + path, follow_redirects=False)
-    assert reply.status_code == 404
-    if path != "/_emulator":  # That is a path of the one backend at its documented place.
-        is_problem(reply, 404)
+    problem = is_problem(bare("GET", one.url + path, follow_redirects=False), 404)
+    assert "/_emulator/sessions/{session}/armed" in problem["available"]
 
 
 def test_other_methods(one: ThreadedServer) -> None:
-    for method in ("POST", "PUT", "PATCH", "OPTIONS", "DELETE"):
+    for method in ("POST", "PUT", "PATCH", "OPTIONS", "DELETE", "TRACE", "PROPFIND"):
         reply = bare(method, f"{one.url}/_emulator/health", headers={"Origin": "https://evil.example"})
-        assert reply.status_code in (403, 404, 405)
-        assert not [name for name in reply.headers if name.startswith("access-control-")]
+        assert is_problem(reply, 403)
+        reply = bare(method, f"{one.url}/_emulator/health")
+        assert is_problem(reply, 405)["available"] == ["GET", "HEAD"]
+        assert reply.headers["allow"] == "GET, HEAD"
+    reply = bare("GET", f"{one.url}/_emulator/sessions/a/fork")
+    assert (reply.status_code, reply.headers["allow"]) == (405, "POST")
+
+
+def test_heads(one: ThreadedServer) -> None:
+    for path in ("health", "sessions/a", "sessions/a/journal/live", "openapi.json"):
+        reply = bare("HEAD", f"{one.url}/_emulator/{path}")
+        assert (reply.status_code, reply.content) == (200, b"")
+
+
+def test_its_own_document(one: ThreadedServer) -> None:
+    assert bare("GET", f"{one.url}/_emulator/openapi.json").json()["openapi"] == "3.2.0"
+    reply = bare("GET", f"{one.url}/_emulator/openapi.yaml")
+    assert (reply.headers["content-type"], reply.content) == ("application/yaml", SPEC.read_bytes())
+    assert problems(SPEC) == []
+    assert set(BEHAVIOURS) == set(one.app.control.document.operations)
+    assert is_problem(bare("POST", f"{one.url}/_emulator/openapi.json"), 405)
+    foreign = {"Origin": "https://viewer.example"}
+    assert is_problem(bare("GET", f"{one.url}/_emulator/openapi.json", headers=foreign), 403)
+
+
+def test_the_schema_of_scenario_files(one: ThreadedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(behaviours, "bundled", lambda folder: tmp_path / folder)
+    assert is_problem(bare("GET", f"{one.url}/_emulator/scenario-schema.json"), 404)
+    (tmp_path / "scenarios").mkdir()
+    (tmp_path / "scenarios" / "scenario.schema.json").write_text('{"type": "object"}')
+    reply = bare("GET", f"{one.url}/_emulator/scenario-schema.json")
+    assert (reply.headers["content-type"], reply.json()) == ("application/schema+json", {"type": "object"})
+
+
+def test_a_session_in_front_of_the_address_means_nothing(one: ThreadedServer) -> None:
+    assert bare("GET", f"{one.url}/_s/front/_emulator/sessions/other").json()["name"] == "other"
+    assert "front" not in one.app.sessions.names()
+    evil = {"Host": "evil.example"}
+    assert is_problem(bare("DELETE", f"{one.url}/_s/front/_emulator/sessions/other", headers=evil), 403)
 
 
 def test_beside_all_backends() -> None:

@@ -97,6 +97,7 @@ def test_the_wheel_holds_the_code_the_specs_and_the_scenarios_and_nothing_else(w
     specs = {f"emulator/specs/{file.name}" for file in (ROOT / "specs").glob("*.yaml")}
     scenarios = {f"emulator/{file.relative_to(ROOT)}" for file in (ROOT / "scenarios").rglob("*.yaml")}
     scenarios.add("emulator/scenarios/scenario.schema.json")
+    code.add("emulator/control/openapi.yaml")
     about = {f"{_info()}/{name}" for name in ("METADATA", "RECORD", "WHEEL", "entry_points.txt", "licenses/LICENSE")}
     assert len(specs) == 5
     assert len(scenarios) >= 5

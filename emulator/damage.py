@@ -234,13 +234,20 @@ class Damage:
             elif mark.fault.name in ("ping_storm", "coalesce", "reorder"):
                 mark.outcome.why = "the reply is no stream of events"
 
+    def heads(self, name: str) -> list[tuple[Fault, Outcome, random.Random]]:
+        """The faults of a kind that is about the head: those in FAULTS, and `latency` without a place."""
+        return [
+            (fault, self.outcomes[number], self._mark(number).rng)
+            for number, fault in enumerate(self.faults)
+            if fault.name == name and fault.event is None and fault.byte is None
+        ]
+
     def head(self, name: str) -> tuple[Fault, Outcome, random.Random] | None:
-        """The last fault of a kind that is about the head: those in FAULTS, and `latency` without a place."""
-        for number in reversed(range(len(self.faults))):
-            fault = self.faults[number]
-            if fault.name == name and fault.event is None and fault.byte is None:
-                return fault, self.outcomes[number], self._mark(number).rng
-        return None
+        """The last fault of such a kind, which counts where there can be only one."""
+        found = self.heads(name)
+        for _, outcome, _ in found[:-1]:
+            outcome.why = "a later one took its place"
+        return found[-1] if found else None
 
     def freeze(self) -> None:
         """The wire was cut: what has not struck by now does not strike any more."""

@@ -101,9 +101,7 @@ class Damaged:
 
     async def hold(self) -> None:
         """What comes before the head: latency, or a refusal."""
-        found = self.damage.head("latency")
-        if found is not None:
-            fault, outcome, rng = found
+        for fault, outcome, rng in self.damage.heads("latency"):
             outcome.strike()
             await self._line.until(self._line.reached + seconds_of(fault, rng))
         found = self.damage.head("refuse")

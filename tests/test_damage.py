@@ -430,3 +430,14 @@ def test_a_step_may_leave_it_to_chance() -> None:
     items: list[Item] = [item for event in EVENTS for item in (Fault("drop", {"chance": 0.5}), event)]
     kept = {tuple(chunks(played(items=items, noise=noise))) for noise in range(20)}
     assert len(kept) > 5
+
+
+def test_latencies_add_up_and_the_last_word_on_the_head_counts() -> None:
+    one = damage(
+        {"latency": 1}, {"latency": {"for": 2, "event": 1}}, {"latency": 3}, {"content_type": "a/b"}, "content_type"
+    )
+    assert [fault.option("for") for fault, _, _ in one.heads("latency")] == [1.0, 3.0]
+    found = one.head("content_type")
+    assert found is not None and found[0].option("type") == "text/html"
+    assert one.outcomes[3].shown() == {"applied": False, "why": "a later one took its place"}
+    assert one.head("refuse") is None

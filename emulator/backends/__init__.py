@@ -118,8 +118,8 @@ class Backend:
     questions the conversation of such a call has heard, this one included. `declare` declares the collections of a
     world, so that a snapshot can be put back into it. `speaks` are the words of the steps that its dialect can say.
     `bases` are the paths in front of the spec's, where there are more than the one of its server URL; `codes` are those
-    that `refuse` has words for; with `slashless` a path that ends in a slash is served without it, too. `accounts` are
-    what further keys can be let in as (see `Settings.keys`), None where any name may be one some day.
+    that `refuse` has words for, None for any; with `slashless` a path that ends in a slash is served without it, too.
+    `accounts` are what further keys can be let in as (see `Settings.keys`), None where any name may be one some day.
     """
 
     name: str
@@ -137,7 +137,7 @@ class Backend:
     turn: Callable[[Ask], int] = lambda ask: 1
     declare: Callable[[World], object] = lambda world: None
     speaks: frozenset[str] = frozenset(VERBS.values())
-    codes: frozenset[str] = frozenset(HOUSE_CODES)
+    codes: frozenset[str] | None = None
     differences: tuple[Difference, ...] = ()
     credentials: tuple[Credential, ...] = ()
     accounts: frozenset[str] | None = None

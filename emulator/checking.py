@@ -163,11 +163,12 @@ class _Verdict:
 
 
 def _operations(scenario: Scenario, rehearsal: Rehearsal) -> list[Operation]:
-    """The operations of a backend that a scenario is for: the one that it names, else those that give answers."""
+    """The operations of a backend that a scenario is for: the one that it names, else those that give answers, or all
+    where it has no steps of an answer."""
     operations = rehearsal.service.document.operations
     if scenario.operation is not None:
         return [operations[scenario.operation]] if scenario.operation in operations else []
-    return rehearsal.answering()
+    return rehearsal.answering() if scenario.speaks else list(operations.values())
 
 
 def _unfolded(scenario: Scenario, scene: Scene) -> Iterator[Broken]:

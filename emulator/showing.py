@@ -5,6 +5,7 @@ Only reads and prints. What is shown of a stream is played without waiting, with
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sys
@@ -35,6 +36,7 @@ from emulator.streams.steps import (
     ToolResult,
     Wait,
 )
+from emulator.streams.values import Template
 from emulator.streams.when import told
 
 SCHEMA = "scenario.schema.json"
@@ -134,7 +136,7 @@ def _explained(scenario: Scenario, service: Service) -> Iterator[str]:
     yield f"played   when it is asked for: {asked}"
     if scenario.automatic:
         yield f"         by itself, when {_conditions(scenario)}"
-    yield f"for      {scenario.operation or 'any operation' + (' that gives an answer' if scenario.lines else '')}"
+    yield f"for      {scenario.operation or 'any operation' + (' that gives an answer' if scenario.speaks else '')}"
     if scenario.becomes:
         yield f"states   {_states(scenario.becomes)}"
     if scenario.faults:
@@ -254,8 +256,17 @@ def _named(name: str | None) -> str:
 
 
 def _short(value: Any) -> str:
-    text = repr(value)
+    text = repr(value) if isinstance(value, bytes) else json.dumps(_plain(value), ensure_ascii=False)
     return text if len(text) <= SHORT else text[: SHORT - 1] + "…"
+
+
+def _plain(value: Any) -> Any:
+    """A value with the text of each Template in it."""
+    if isinstance(value, Template):
+        return "{{ … }}"
+    if isinstance(value, dict):
+        return {name: _plain(one) for name, one in value.items()}
+    return [_plain(one) for one in value] if isinstance(value, list) else value
 
 
 # ---- what it sends

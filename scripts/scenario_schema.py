@@ -59,6 +59,9 @@ PACE = {
     ),
     "jitter": described("How much each distance may differ, up or down; drawn from the seed.", DURATION),
 }
+TWICE = {"required": ["every", "tokens_per_second"]}
+APART = (["body", "example"], ["body", "code"], ["body", "message"], ["example", "code"], ["example", "message"])
+"""Words of a reply of which each says what the body is."""
 VIOLATES = {"violates": described("It breaks the spec on purpose.", or_value({"type": "boolean"}))}
 ANYTHING = described("Any value.", {})
 STATES = described(
@@ -247,7 +250,8 @@ def step() -> Schema:
     forms: list[Schema] = [described("A step that needs no more than its name.", {"enum": alone})]
     for word, (value, extra, _) in STEP.items():
         needed = (word, "steps") if word == "repeat" else (word,)
-        forms.append(mapping(value["description"], {word: value, **extra}, needed))
+        more = {"not": TWICE} if "tokens_per_second" in extra else {}
+        forms.append(mapping(value["description"], {word: value, **extra}, needed, **more))
     return {"anyOf": forms}
 
 
@@ -270,13 +274,16 @@ def schema() -> Schema:
     """The whole schema."""
     members = {
         "description": described("What happens, in a sentence or two.", TEXT),
-        "operation": described("The operation that it is for. Left out: all that give answers.", {"type": "string"}),
+        "operation": described(
+            "The operation that it is for. Left out: all that give answers, or all where no step says anything.",
+            {"type": "string"},
+        ),
         "when": {"$ref": "#/$defs/when"},
         "requires": REQUIRES,
         "becomes": STATES,
         "pace": described(
             "How quickly every text of this file comes: the time between two pieces, or more.",
-            {"anyOf": [DURATION, mapping("A pace.", PACE), {"type": "null"}]},
+            {"anyOf": [DURATION, mapping("A pace.", PACE, **{"not": TWICE}), {"type": "null"}]},
         ),
         "faults": described("What breaks on the way of the answer, whoever makes it.", FAULTS),
         "steps": STEPS,
@@ -288,6 +295,7 @@ def schema() -> Schema:
             "What an answer can be made to do.",
             members,
             anyOf=[{"required": [word]} for word in ("steps", "faults", "becomes")],
+            dependentRequired={"pace": ["steps"]},
         ),
         "$defs": {
             "value": described("A text with values, worked out for each call: {{ request.body.query }}.", VALUE_TEXT),
@@ -310,7 +318,7 @@ def schema() -> Schema:
                 {"type": "array", "minItems": 1, "maxItems": MOST_STEPS, "items": {"$ref": "#/$defs/step"}},
             ),
             "step": step(),
-            "reply": mapping("A reply.", REPLY, ("status",)),
+            "reply": mapping("A reply.", REPLY, ("status",), allOf=[{"not": {"required": pair}} for pair in APART]),
             "names": described(
                 "Names with what must be there: a value, or tests.",
                 {

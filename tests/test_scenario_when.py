@@ -295,3 +295,16 @@ def test_a_pattern_finds_what_pythons_finds(text: str, in_: str, flags: str) -> 
     # Before 3.14 Python's own finds no \B in an empty text.
     assume(in_ or r"\B" not in text)
     assert Pattern(flags + text).found_in(in_) is (re.search(flags + text, in_) is not None)
+
+
+def test_one_without_an_operation_is_for_those_that_can_play_it(tmp_path: Path) -> None:
+    (tmp_path / "dify").mkdir()
+    for name, rest in (
+        ("says", "steps: [ping]"),
+        ("replies", "steps: [wait: 1s, reply: 401]"),
+        ("breaks", "faults: reset"),
+    ):
+        written(tmp_path / "dify", f"when: {{}}\n{rest}\n", name)
+    scenarios = Scenarios("dify", [tmp_path], ["chat", "info"], ["chat"])
+    assert [one.name for one in scenarios.automatic("chat")] == ["breaks", "replies", "says"]
+    assert [one.name for one in scenarios.automatic("info")] == ["breaks", "replies"]

@@ -10,6 +10,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any, TextIO
 
 from emulator.call import Event, Reply
@@ -19,6 +20,7 @@ from emulator.fault import LAST, Fault
 from emulator.rehearsal import Frame, Rehearsal
 from emulator.service import Service, bundled, scenario_folders, spec_files
 from emulator.settings import Settings
+from emulator.streams.reading import load
 from emulator.streams.scenario import Branch, Choose, Line, Piece, Repeat, Scenario, Spoken, Unfolded
 from emulator.streams.shelf import ANY, files_in
 from emulator.streams.steps import (
@@ -54,10 +56,9 @@ def show_all(settings: Settings, backend: str | None, out: TextIO) -> None:
     """Print all scenarios, or those that one backend can be asked for. A broken file is shown with its mistake."""
     from tabulate import tabulate
 
-    services = _services(settings, backend)
     rows = [
-        (file.stem, part, *_listed(services, part, file.stem))
-        for part in (ANY, *services)
+        (file.stem, part, *_listed(file))
+        for part in (ANY, *_services(settings, backend))
         for file in files_in(folder / part for folder in scenario_folders(settings)).values()
     ]
     table = tabulate(sorted(rows), headers=("scenario", "backend", "for", "what it does"), tablefmt="simple")
@@ -66,11 +67,9 @@ def show_all(settings: Settings, backend: str | None, out: TextIO) -> None:
     print(f"\n{len(rows)} scenarios; chat-emulator scenarios NAME explains one", file=out)
 
 
-def _listed(services: Mapping[str, Service], part: str, name: str) -> tuple[str, str]:
-    service = services[part] if part != ANY else next(iter(services.values()))
+def _listed(file: Path) -> tuple[str, str]:
     try:
-        # Of two with one name a backend's own wins; the other is listed too, from where it would be played.
-        scenario = service.scenarios.get(name)
+        scenario = load(file)
     except Broken as error:
         return "", f"cannot be used: {error}"
     return scenario.operation or ("by itself" if scenario.automatic else ""), " ".join(scenario.description.split())

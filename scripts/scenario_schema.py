@@ -63,7 +63,7 @@ TWICE = {"required": ["every", "tokens_per_second"]}
 APART = (["body", "example"], ["body", "code"], ["body", "message"], ["example", "code"], ["example", "message"])
 """Words of a reply of which each says what the body is."""
 VIOLATES = {"violates": described("It breaks the spec on purpose.", or_value({"type": "boolean"}))}
-ANYTHING = described("Any value.", {})
+A_PACE = {**mapping("A pace.", PACE), "not": TWICE}
 STATES = described(
     "States to set when this is played, each with its data.", {"type": "object", "maxProperties": MOST_NAMES}
 )
@@ -250,8 +250,8 @@ def step() -> Schema:
     forms: list[Schema] = [described("A step that needs no more than its name.", {"enum": alone})]
     for word, (value, extra, _) in STEP.items():
         needed = (word, "steps") if word == "repeat" else (word,)
-        more = {"not": TWICE} if "tokens_per_second" in extra else {}
-        forms.append(mapping(value["description"], {word: value, **extra}, needed, **more))
+        form = mapping(value["description"], {word: value, **extra}, needed)
+        forms.append({**form, "not": TWICE} if "tokens_per_second" in extra else form)
     return {"anyOf": forms}
 
 
@@ -283,7 +283,7 @@ def schema() -> Schema:
         "becomes": STATES,
         "pace": described(
             "How quickly every text of this file comes: the time between two pieces, or more.",
-            {"anyOf": [DURATION, mapping("A pace.", PACE, **{"not": TWICE}), {"type": "null"}]},
+            {"anyOf": [DURATION, A_PACE, {"type": "null"}]},
         ),
         "faults": described("What breaks on the way of the answer, whoever makes it.", FAULTS),
         "steps": STEPS,

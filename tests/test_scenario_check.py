@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from emulator.errors import Broken
 from emulator.rehearsal import Rehearsal
 from emulator.service import Service, spec_files
 from emulator.settings import Settings
+from emulator.streams.reading import MOST_MISTAKES
 
 SOUND = {name: Rehearsal(Service(name, file, Settings())) for name, file in spec_files(Settings()).items()}
 
@@ -78,6 +80,11 @@ FINDINGS: dict[str, tuple[str, str, list[str]]] = {
         "any/a.yaml",
         "operation: sendChatMesage\nsteps: [ping]\n",
         ["1:1: no backend that streams has it: unknown operation 'sendChatMesage'; did you mean 'sendChatMessage'?"],
+    ),
+    "text where no backend gives an answer": (
+        "any/a.yaml",
+        "operation: getChatAppInfo\nsteps: [say: a]\n",
+        ["1:1: getChatAppInfo gives no answer in any backend"],
     ),
     "text where there is no answer": (
         "dify/a.yaml",
@@ -190,6 +197,7 @@ FINE = {
         "when: {body: {gone: {exists: true}}}\nsteps: [say: '{{ request.body.gone }}']\n",
     ),
     "an event for other calls": ("dify/a.yaml", ELSEWHERE),
+    "an operation of some backends": ("any/a.yaml", "operation: sendChatMessage\nsteps: [say: a]\n"),
     "a keep-alive everywhere": ("any/a.yaml", "steps: [ping]\n"),
     "faults and states alone": ("any/a.yaml", "requires: {a: 1}\nfaults: reset\nbecomes: {a: 2}\n"),
     "every word": ("dify/a.yaml", EVERY_WORD),
@@ -199,6 +207,12 @@ FINE = {
 @pytest.mark.parametrize("name", FINE)
 def test_what_is_fine_is_not_found(tmp_path: Path, name: str) -> None:
     assert found(tmp_path, *FINE[name]) == []
+
+
+def test_of_very_many_mistakes_the_first_are_told_soon(tmp_path: Path) -> None:
+    begun = time.monotonic()
+    assert len(found(tmp_path, "dify/a.yaml", "steps:\n" + "- sya: a\n" * 10_000)) == MOST_MISTAKES
+    assert time.monotonic() - begun < 20
 
 
 def test_what_is_found_in_own_folders_is_told_by_the_command(

@@ -76,6 +76,15 @@ def test_a_broken_file_is_told_when_it_is_asked_for_and_harms_no_other(folders: 
         scenarios.get("broken")
 
 
+def test_one_for_every_backend_may_be_for_an_operation_that_some_have(folders: list[Path]) -> None:
+    (folders[1] / "any" / "some.yaml").write_text("operation: elsewhere\nsteps: [ping]\n")
+    (folders[1] / "dify" / "wrong.yaml").write_text("operation: elsewhere\nsteps: [ping]\n")
+    scenarios = Scenarios("dify", folders, ["here"], ["here"])
+    assert scenarios.get("some").operation == "elsewhere"
+    with pytest.raises(Broken, match="unknown operation 'elsewhere'"):
+        scenarios.get("wrong")
+
+
 def test_a_folder_that_is_not_there_holds_nothing(tmp_path: Path) -> None:
     assert Scenarios("dify", [tmp_path / "none"]).names() == []
 

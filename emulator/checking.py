@@ -26,8 +26,6 @@ from emulator.streams.when import mismatch, unknown
 
 PROMISED = frozenset({"ping"})
 """Steps that every backend plays somehow: one that has no words for a keep-alive makes a pause of it."""
-MOST_FINDINGS = 200
-"""Findings of one file."""
 
 
 @dataclass(slots=True)
@@ -55,7 +53,7 @@ def check(settings: Settings) -> Checked:
         for file in sorted(folder.rglob("*.yaml")):
             checked.scenarios += 1
             found = [str(finding) for finding in check_file(folder, file, list(services), sound)]
-            checked.findings += list(dict.fromkeys(found))[:MOST_FINDINGS]
+            checked.findings += dict.fromkeys(found)
     return checked
 
 
@@ -108,12 +106,18 @@ class _File:
         known = [id for one in self._rehearsals for id in one.service.document.operations]
         if scenario.operation is not None and scenario.operation not in known:
             yield self._broken(("operation",), f"no backend that streams has it: {_near(scenario.operation, known)}")
+        elif scenario.operation is not None and scenario.speaks and not self._answers(scenario.operation):
+            what = f"{scenario.operation} gives no answer in any backend that these steps could be a part of"
+            yield self._broken(("operation",), what)
         for line, _, _ in scenario.every_line():
             mute = [one.service.name for one in self._rehearsals if line.word not in one.service.backend.speaks]
             if mute and line.word in STEPS and line.word not in (*PROMISED, "reply"):
                 what = f"{_listed(mute)} cannot say {line.word!r}: it belongs into the folder of a backend that can"
                 yield self._broken(line.pointer, what)
         yield from self._played(scenario)
+
+    def _answers(self, operation: str) -> bool:
+        return any(operation in one.service.backend.chat_text for one in self._rehearsals)
 
     def _played(self, scenario: Scenario) -> Iterator[Broken]:
         events: dict[Pointer, _Verdict] = {}
@@ -163,11 +167,12 @@ class _Verdict:
 
 
 def _operations(scenario: Scenario, rehearsal: Rehearsal) -> list[Operation]:
-    """The operations of a backend that a scenario is for: the one that it names, else those that give answers."""
+    """The operations of a backend that a scenario is for: the one that it names, else those that give answers, or all
+    where it has no steps of an answer."""
     operations = rehearsal.service.document.operations
     if scenario.operation is not None:
         return [operations[scenario.operation]] if scenario.operation in operations else []
-    return rehearsal.answering()
+    return rehearsal.answering() if scenario.speaks else list(operations.values())
 
 
 def _unfolded(scenario: Scenario, scene: Scene) -> Iterator[Broken]:

@@ -64,7 +64,9 @@ def respond(service: Service, ask: Ask, step: Respond, after: float) -> Reply:
     if step.has_body:
         reply = _with_body(ask.operation, step)
     elif step.code is not None or step.message is not None:
-        _check_name("code", step.code or "crashed", ask.backend.codes - {"invalid"}, ask.backend.name)
+        if step.code is not None and ask.backend.codes is not None:
+            # What is invalid is worded by how it is, and here nothing is.
+            _check_name("code", step.code, ask.backend.codes - {"invalid"}, ask.backend.name)
         reply = ask.backend.refuse(ask, Refused(step.code or "crashed", step.message, step.status), ())
     elif status in ask.operation.responses:
         if step.example is not None:

@@ -5,10 +5,12 @@ Only reads and prints. What is shown of a stream is played without waiting, with
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any, TextIO
 
 from emulator.call import Event, Reply
@@ -18,6 +20,7 @@ from emulator.fault import LAST, Fault
 from emulator.rehearsal import Frame, Rehearsal
 from emulator.service import Service, bundled, scenario_folders, spec_files
 from emulator.settings import Settings
+from emulator.streams.reading import load
 from emulator.streams.scenario import Branch, Choose, Line, Piece, Repeat, Scenario, Spoken, Unfolded
 from emulator.streams.shelf import ANY, files_in
 from emulator.streams.steps import (
@@ -35,6 +38,7 @@ from emulator.streams.steps import (
     ToolResult,
     Wait,
 )
+from emulator.streams.values import Template
 from emulator.streams.when import told
 
 SCHEMA = "scenario.schema.json"
@@ -52,10 +56,9 @@ def show_all(settings: Settings, backend: str | None, out: TextIO) -> None:
     """Print all scenarios, or those that one backend can be asked for. A broken file is shown with its mistake."""
     from tabulate import tabulate
 
-    services = _services(settings, backend)
     rows = [
-        (file.stem, part, *_listed(services, part, file.stem))
-        for part in (ANY, *services)
+        (file.stem, part, *_listed(file))
+        for part in (ANY, *_services(settings, backend))
         for file in files_in(folder / part for folder in scenario_folders(settings)).values()
     ]
     table = tabulate(sorted(rows), headers=("scenario", "backend", "for", "what it does"), tablefmt="simple")
@@ -64,11 +67,9 @@ def show_all(settings: Settings, backend: str | None, out: TextIO) -> None:
     print(f"\n{len(rows)} scenarios; chat-emulator scenarios NAME explains one", file=out)
 
 
-def _listed(services: Mapping[str, Service], part: str, name: str) -> tuple[str, str]:
-    service = services[part] if part != ANY else next(iter(services.values()))
+def _listed(file: Path) -> tuple[str, str]:
     try:
-        # Of two with one name a backend's own wins; the other is listed too, from where it would be played.
-        scenario = service.scenarios.get(name)
+        scenario = load(file)
     except Broken as error:
         return "", f"cannot be used: {error}"
     return scenario.operation or ("by itself" if scenario.automatic else ""), " ".join(scenario.description.split())
@@ -134,7 +135,7 @@ def _explained(scenario: Scenario, service: Service) -> Iterator[str]:
     yield f"played   when it is asked for: {asked}"
     if scenario.automatic:
         yield f"         by itself, when {_conditions(scenario)}"
-    yield f"for      {scenario.operation or 'any operation' + (' that gives an answer' if scenario.lines else '')}"
+    yield f"for      {scenario.operation or 'any operation' + (' that gives an answer' if scenario.speaks else '')}"
     if scenario.becomes:
         yield f"states   {_states(scenario.becomes)}"
     if scenario.faults:
@@ -254,8 +255,17 @@ def _named(name: str | None) -> str:
 
 
 def _short(value: Any) -> str:
-    text = repr(value)
+    text = repr(value) if isinstance(value, bytes) else json.dumps(_plain(value), ensure_ascii=False)
     return text if len(text) <= SHORT else text[: SHORT - 1] + "…"
+
+
+def _plain(value: Any) -> Any:
+    """A value with the text of each Template in it."""
+    if isinstance(value, Template):
+        return "{{ … }}"
+    if isinstance(value, dict):
+        return {name: _plain(one) for name, one in value.items()}
+    return [_plain(one) for one in value] if isinstance(value, list) else value
 
 
 # ---- what it sends

@@ -7,7 +7,6 @@ from typing import Any
 
 import httpx
 import pytest
-
 from control_caller import Control
 
 from emulator.testing.server import ThreadedServer

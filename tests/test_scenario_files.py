@@ -15,14 +15,14 @@ import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scenario_scene import steps_of, written
 
 from emulator import source
-from emulator.errors import Broken, Misused
+from emulator.errors import Broken
 from emulator.fault import Fault
 from emulator.service import bundled
 from emulator.streams.reading import LONGEST_WAIT, STEPS, load
-from emulator.streams.scenario import MOST_STEPS, Scenario, Scene, asked_for
-from emulator.streams.shelf import Scenarios
+from emulator.streams.scenario import MOST_STEPS, Line, Scenario
 from emulator.streams.steps import (
     PACE,
     VERBS,
@@ -33,6 +33,7 @@ from emulator.streams.steps import (
     File,
     Ping,
     Replace,
+    Respond,
     Say,
     Send,
     Step,
@@ -40,20 +41,9 @@ from emulator.streams.steps import (
     ToolResult,
     Wait,
 )
-from emulator.world.seed import Seed
 
 BUNDLED = sorted(bundled("scenarios").glob("*/*.yaml"))
 PROMISED = {"default", "long-answer", "ping-between-deltas", "error-mid-stream", "disconnect-mid-stream"}
-
-
-def written(folder: Path, text: str, name: str = "mine") -> Path:
-    file = folder / f"{name}.yaml"
-    file.write_text(text, "utf-8")
-    return file
-
-
-def steps_of(folder: Path, steps: str) -> tuple[Step, ...]:
-    return load(written(folder, f"steps:\n{steps}\n")).steps
 
 
 # --- what is bundled
@@ -73,7 +63,7 @@ def test_the_promised_ones_serve_every_backend() -> None:
 
 # --- the words of a step
 
-WORDS: dict[str, tuple[str, Step]] = {
+WORDS: dict[str, tuple[str, Step | Respond]] = {
     "say": ("- say: hello", Say("hello", PACE, None)),
     "say, paced": ("- say: hello\n  every: 40ms", Say("hello", 0.04)),
     "say, cut by size": ("- {say: hello, size: 1, every: 1s}", Say("hello", 1.0, 1)),
@@ -109,7 +99,23 @@ WORDS: dict[str, tuple[str, Step]] = {
     "replace for a reason": ("- replace: {text: instead, reason: moderation}", Replace("instead", "moderation")),
     "audio": ("- audio: hello\n  every: 60ms", Audio("hello", 0.06)),
     "audio of what was said": ("- audio", Audio()),
-    "fault": ("- fault: disconnect", Fault("reset")),
+    "say after a while": ("- say: hello\n  ttft: 2s", Say("hello", PACE, None, 2.0)),
+    "say so many tokens a second": ("- say: hello\n  tokens_per_second: 50", Say("hello", 0.02)),
+    "say unevenly": ("- say: hello\n  jitter: 5ms", Say("hello", PACE, None, 0.0, 0.005)),
+    "fault": ("- fault: reset", Fault("reset")),
+    "fault with more": ("- fault: {stall: 3s}", Fault("stall", {"for": 3.0})),
+    "reply": ("- reply: 429", Respond(429)),
+    "reply by code": ("- reply: {status: 400, code: no, message: No.}", Respond(400, "no", "No.")),
+    "reply by example": ("- reply: {status: 429, example: a}", Respond(429, example="a")),
+    "reply with headers": (
+        "- reply: {status: 503, headers: {Retry-After: 3}}",
+        Respond(503, headers={"Retry-After": "3"}),
+    ),
+    "reply with a body": (
+        "- reply: {status: 599, body: {a: [1]}, violates: true}",
+        Respond(599, body={"a": [1]}, has_body=True, violates=True),
+    ),
+    "reply with a body of null": ("- reply: {status: 200, body: null}", Respond(200, has_body=True)),
     "end": ("- end", End()),
     "end with more": ("- end: {annotation: 0}", End({"annotation": 0})),
 }
@@ -122,14 +128,25 @@ def test_a_step_is_read(tmp_path: Path, name: str) -> None:
 
 
 def test_every_step_of_the_language_is_tried_above() -> None:
-    assert {VERBS[type(step)] for _, step in WORDS.values()} == set(STEPS) == set(VERBS.values())
+    tried = {VERBS.get(type(step), "reply") for _, step in WORDS.values()}
+    assert tried == set(STEPS) == {*VERBS.values(), "reply"}
 
 
 def test_a_whole_file(tmp_path: Path) -> None:
     text = "description: What it is.\noperation: sendChatMessage\nwhen: {body: {query: {contains: quota}}}\n"
+    text += "requires: {left: {at_most: 0}}\nbecomes: {left: 5}\nfaults: reset\n"
     file = written(tmp_path, f"{text}steps: [ping]\n")
-    when = {"body": {"query": {"contains": "quota"}}}
-    assert load(file) == Scenario("mine", "What it is.", (Ping(),), "sendChatMessage", when, str(file))
+    assert load(file) == Scenario(
+        name="mine",
+        description="What it is.",
+        lines=(Line(("steps", 0), "ping", (Ping(),)),),
+        operation="sendChatMessage",
+        when={"body": {"query": {"contains": "quota"}}},
+        requires={"left": {"at_most": 0}},
+        becomes={"left": 5},
+        faults=(Fault("reset"),),
+        file=str(file),
+    )
 
 
 def test_json_is_yaml(tmp_path: Path) -> None:
@@ -139,7 +156,7 @@ def test_json_is_yaml(tmp_path: Path) -> None:
 
 # --- mistakes
 
-EXPECTED_STEPS = ", ".join(STEPS)
+EXPECTED_STEPS = ", ".join([*STEPS, "repeat", "choose"])
 MISTAKES: dict[str, tuple[str, int, int, str]] = {
     # What is wrong: the file, the line and column that are told, a part of the message.
     "a step that is misspelt": ("steps:\n  - ping\n  - sya: hi\n", 3, 5, "unknown step 'sya'; did you mean 'say'?"),
@@ -179,13 +196,13 @@ MISTAKES: dict[str, tuple[str, int, int, str]] = {
         3,
         "expected a duration such as 40ms, 1.5s or 2m, got 'fast'",
     ),
-    "a unit that is not there": ("steps:\n- wait: 2h\n", 2, 3, "expected a duration such as"),
+    "a unit that is not there": ("steps:\n- wait: 2 weeks\n", 2, 3, "expected a duration such as"),
     "a wait that is a boolean": ("steps:\n- wait: true\n", 2, 3, "expected a duration such as"),
     "a wait below nothing": ("steps:\n- wait: -1\n", 2, 3, "expected a duration from 0 to 3600s, got -1"),
     "a wait that is too long": ("steps:\n- wait: 61m\n", 2, 3, "expected a duration from 0 to 3600s, got '61m'"),
     "a wait beyond a float": (f"steps:\n- wait: 1{'0' * 400}\n", 2, 3, "expected a duration from 0 to 3600s"),
     "a wait of thousands of digits": (f"steps:\n- wait: 1{'0' * 5000}\n", 2, 9, "digits"),
-    "an infinite wait": ("steps:\n- wait: 1e999\n", 2, 3, "expected a duration from 0 to 3600s, got inf"),
+    "a number without end": ("steps:\n- wait: 1e999\n", 2, 3, "expected a number that JSON has, got inf"),
     "a ping with a value": ("steps:\n- ping: 3\n", 2, 3, "ping takes no value"),
     "no event": ("steps:\n- event:\n", 2, 3, "expected an event"),
     "violates is no boolean": ("steps:\n- event: {}\n  violates: yes\n", 3, 3, "expected true or false"),
@@ -218,14 +235,14 @@ MISTAKES: dict[str, tuple[str, int, int, str]] = {
     ),
     "a misspelt member of a replacement": ("steps:\n- replace: {txt: x}\n", 2, 13, "did you mean 'text'?"),
     "a fault that is misspelt": (
-        "steps:\n- fault: disconect\n",
+        "steps:\n- fault: rest\n",
         2,
         3,
-        "unknown fault 'disconect'; did you mean 'disconnect'?",
+        "unknown fault 'rest'; did you mean 'reset'?",
     ),
     "an end that is no mapping": ("steps:\n- end: 5\n", 2, 3, "expected a mapping, got 5"),
     "a misspelt place": ("when: {boddy: {}}\nsteps: [ping]\n", 1, 8, "unknown word 'boddy'; did you mean 'body'?"),
-    "when is no mapping": ("when: quota\nsteps: [ping]\n", 1, 1, "expected a mapping with body or header"),
+    "when is no mapping": ("when: quota\nsteps: [ping]\n", 1, 1, "expected a mapping of body, header, "),
     "a place that is no mapping": ("when: {body: quota}\nsteps: [ping]\n", 1, 8, "expected a mapping of names"),
     "a misspelt test": (
         "when: {body: {query: {contain: x}}}\nsteps: [ping]\n",
@@ -234,6 +251,112 @@ MISTAKES: dict[str, tuple[str, int, int, str]] = {
         "unknown word 'contain'; did you mean 'contains'?",
     ),
     "no regular expression": ("when: {body: {query: {matches: '('}}}\nsteps: [ping]\n", 1, 23, "no regular expression"),
+    "an operation twice over": ("when: {operation: x}\nsteps: [ping]\n", 1, 8, "unknown word 'operation'"),
+    "a test of no kind": ("when: {body: {query: {}}}\nsteps: [ping]\n", 1, 15, "expected a test, one of equals"),
+    "a list to be equal to": ("when: {body: {query: [a]}}\nsteps: [ping]\n", 1, 15, "expected a value or tests"),
+    "a count that is no number": ("when: {nth: first}\nsteps: [ping]\n", 1, 8, "expected a number or tests"),
+    "every none": ("when: {nth: {every: 0}}\nsteps: [ping]\n", 1, 14, "expected a whole number from 1, got 0"),
+    "at least a text": ("when: {nth: {at_least: '1'}}\nsteps: [ping]\n", 1, 14, "expected a number, got '1'"),
+    "exists that is no boolean": ("when: {body: {a: {exists: 1}}}\nsteps: [ping]\n", 1, 19, "expected true or false"),
+    "contains a list": ("when: {body: {a: {contains: [1]}}}\nsteps: [ping]\n", 1, 19, "expected one value"),
+    "a pattern that is no text": (
+        "when: {body: {a: {matches: 5}}}\nsteps: [ping]\n",
+        1,
+        19,
+        "expected a regular expression",
+    ),
+    "a pattern that looks ahead": (
+        "when: {body: {a: {matches: 'a(?=b)'}}}\nsteps: [ping]\n",
+        1,
+        19,
+        "looking ahead or behind cannot be used here",
+    ),
+    "requires that is no mapping": ("requires: left\nsteps: [ping]\n", 1, 1, "expected a mapping of names"),
+    "a misspelt test of a state": ("requires: {a: {at_lest: 1}}\nsteps: [ping]\n", 1, 16, "did you mean 'at_least'?"),
+    "becomes that is no mapping": ("becomes: [left]\nsteps: [ping]\n", 1, 1, "expected a mapping, got a list"),
+    "a pace of nothing": ("pace: 40ms\nfaults: reset\n", 1, 1, "there are no steps that it could pace"),
+    "a misspelt pace": ("pace: {tps: 5}\nsteps: [ping]\n", 1, 8, "unknown word 'tps'"),
+    "a pace said twice": (
+        "steps:\n- say: x\n  every: 1s\n  tokens_per_second: 5\n",
+        4,
+        3,
+        "every says the same in another way",
+    ),
+    "no tokens a second": ("steps:\n- say: x\n  tokens_per_second: 0\n", 3, 3, "expected a number up to 100000, got 0"),
+    "a misspelt fault of a file": ("faults: rest\n", 1, 1, "did you mean 'reset'?"),
+    "a fault of the head as a step": ("steps:\n- fault: refuse\n", 2, 3, "write it under `faults:`"),
+    "latency as a step": ("steps:\n- fault: {latency: 1s}\n", 2, 3, "a wait does that here"),
+    "a step with a place": (
+        "steps:\n- fault: {reset: {event: 1}}\n",
+        2,
+        3,
+        "a step strikes where it stands",
+    ),
+    "a repeat without steps": ("steps:\n- repeat: 2\n", 2, 3, "expected a list of 1 to 10000 steps"),
+    "a repeat of no number": (
+        "steps:\n- repeat: x\n  steps: [ping]\n",
+        2,
+        3,
+        "expected a whole number from 0 to 10000",
+    ),
+    "too many repeats": ("steps:\n- repeat: 10001\n  steps: [ping]\n", 2, 3, "from 0 to 10000, got 10001"),
+    "repeats of repeats": (
+        "steps:\n- repeat: 1000\n  steps: [{repeat: 11, steps: [ping]}]\n",
+        1,
+        1,
+        "it comes to more than 10000 steps",
+    ),
+    "a misspelt word of a repeat": ("steps:\n- repeat: 2\n  step: [ping]\n", 3, 3, "did you mean 'steps'?"),
+    "a choice that is no list": ("steps:\n- choose: {when: {}}\n", 2, 3, "expected a list of 1 to 100 ways"),
+    "a way that is no mapping": ("steps:\n- choose: [ping]\n", 2, 12, "expected a mapping of when, requires"),
+    "a misspelt word of a way": ("steps:\n- choose: [{wen: {}, steps: [ping]}]\n", 2, 13, "did you mean 'when'?"),
+    "a way without steps": ("steps:\n- choose: [{when: {nth: 1}}]\n", 2, 12, "expected a list of 1 to 10000 steps"),
+    "a way after the last": (
+        "steps:\n- choose: [{steps: [ping]}, {when: {nth: 1}, steps: [ping]}]\n",
+        2,
+        12,
+        "a way without when is the last one",
+    ),
+    "a state that is asked for twice": (
+        "steps:\n- choose: [{when: {state: {a: 1}}, requires: {a: 2}, steps: [ping]}]\n",
+        2,
+        47,
+        "when says what this state must be already",
+    ),
+    "a reply beside text": ("steps:\n- say: x\n- reply: 429\n", 3, 3, "a reply is the whole answer"),
+    "a reply before text": ("steps:\n- reply: 429\n- say: x\n", 3, 3, "a reply is the whole answer"),
+    "a wait after a reply": ("steps:\n- reply: 429\n- wait: 1s\n", 3, 3, "a reply is the whole answer"),
+    "two replies": ("steps:\n- reply: 429\n- reply: 503\n", 3, 3, "a reply is the whole answer"),
+    "a reply again and again": ("steps:\n- repeat: 2\n  steps: [reply: 429]\n", 2, 3, "a reply is the whole answer"),
+    "a reply in one way and text for all": (
+        "steps:\n- choose: [{when: {nth: 1}, steps: [reply: 429]}]\n- say: x\n",
+        3,
+        3,
+        "a reply is the whole answer",
+    ),
+    "a reply without a status": ("steps:\n- reply: {code: x}\n", 2, 3, "whole number from 200 to 599, got nothing"),
+    "a reply of a kind that has no end": ("steps:\n- reply: 101\n", 2, 3, "from 200 to 599, got 101"),
+    "a misspelt member of a reply": ("steps:\n- reply: {status: 429, bdy: x}\n", 2, 24, "did you mean 'body'?"),
+    "a reply with two bodies": (
+        "steps:\n- reply: {status: 429, body: x, code: y}\n",
+        2,
+        33,
+        "body says what the body is already",
+    ),
+    "a body where there is none": ("steps:\n- reply: {status: 204, body: x}\n", 2, 24, "204 has no body"),
+    "a header with a line end": (
+        'steps:\n- reply: {status: 429, headers: {a: "b\\nc"}}\n',
+        2,
+        34,
+        "Latin-1 in one line",
+    ),
+    "a header that is no name": ("steps:\n- reply: {status: 429, headers: {a b: c}}\n", 2, 34, "no name of a header"),
+    "a header of the server": (
+        "steps:\n- reply: {status: 429, headers: {Content-Length: 3}}\n",
+        2,
+        34,
+        "the server says this itself",
+    ),
     # YAML itself.
     "a key twice": ("steps: [ping]\nsteps: [ping]\n", 2, 1, "the key 'steps' stands twice"),
     "a key twice further in": ("steps:\n- say: a\n  say: b\n", 3, 3, "the key 'say' stands twice"),
@@ -346,10 +469,11 @@ VALUES = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
     max_leaves=6,
 )
-SOME_WORDS = st.sampled_from([*STEPS, "every", "size", "violates", "sya", ""])
+SOME_WORDS = st.sampled_from([*STEPS, "repeat", "choose", "steps", "when", "every", "size", "violates", "sya", ""])
 SOME_STEPS = st.lists(st.dictionaries(SOME_WORDS, VALUES, max_size=2) | st.sampled_from([*STEPS]) | VALUES, max_size=4)
 SOME_FILES = st.fixed_dictionaries(
-    {"steps": SOME_STEPS | VALUES}, optional={"description": VALUES, "operation": VALUES, "when": VALUES}
+    {"steps": SOME_STEPS | VALUES},
+    optional=dict.fromkeys(("description", "operation", "when", "requires", "becomes", "pace", "faults"), VALUES),
 )
 
 
@@ -370,7 +494,7 @@ def test_any_data_is_a_scenario_or_broken(tmp_path_factory: pytest.TempPathFacto
         assert found.line is not None and found.column is not None
         assert 1 <= found.line <= text.count("\n") + 1
     else:
-        assert 0 < len(found.steps) <= MOST_STEPS
+        assert found.lines is None or len(found.lines) <= MOST_STEPS
         assert all(0 <= step.seconds <= LONGEST_WAIT for step in found.steps if isinstance(step, Wait))
 
 
@@ -381,170 +505,3 @@ def test_any_bytes_are_a_scenario_or_broken(tmp_path_factory: pytest.TempPathFac
     file.write_bytes(data)
     found = scenario_or_broken(file)
     assert isinstance(found, Scenario) or str(found).startswith(str(file))
-
-
-# --- the set of a server
-
-
-@pytest.fixture
-def folders(tmp_path: Path) -> list[Path]:
-    """The server's own folder and one of somebody's: `any` serves every backend, the rest one."""
-    files = {
-        "house/any/default": "house any",
-        "house/any/common": "house any",
-        "house/any/shared": "house any",
-        "house/dify/shared": "house dify",
-        "house/dify/special": "house dify",
-        "house/other/foreign": "house other",
-        "mine/any/common": "mine any",
-        "mine/any/special": "mine any",
-        "mine/dify/own": "mine dify",
-    }
-    for name, description in files.items():
-        file = tmp_path / f"{name}.yaml"
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(f"description: {description}\nsteps: [ping]\n")
-    return [tmp_path / "house", tmp_path / "mine"]
-
-
-def test_names_are_those_of_every_backend_and_its_own(folders: list[Path]) -> None:
-    assert Scenarios("dify", folders).names() == ["common", "default", "own", "shared", "special"]
-    assert Scenarios("other", folders).names() == ["common", "default", "foreign", "shared", "special"]
-    assert [one.name for one in Scenarios("dify", folders).all()] == ["common", "default", "own", "shared", "special"]
-
-
-@pytest.mark.parametrize(
-    ("name", "description"),
-    [
-        ("default", "house any"),
-        ("common", "mine any"),  # one's own replaces a bundled one
-        ("shared", "house dify"),  # the backend's wins over that of every backend
-        ("special", "house dify"),  # … also over somebody's own for every backend
-        ("own", "mine dify"),
-    ],
-)
-def test_of_two_with_one_name_the_nearer_wins(folders: list[Path], name: str, description: str) -> None:
-    assert Scenarios("dify", folders).get(name).description == description
-
-
-def test_an_unknown_name_is_told_with_those_there_are_and_the_nearest(folders: list[Path]) -> None:
-    with pytest.raises(Misused) as caught:
-        Scenarios("dify", folders).get("defualt")
-    assert caught.value.status == 400
-    assert caught.value.available == ("common", "default", "own", "shared", "special")
-    assert caught.value.detail == "There is no scenario 'defualt'. Did you mean default?"
-
-
-def test_a_name_like_none_has_no_guess(folders: list[Path]) -> None:
-    with pytest.raises(Misused) as caught:
-        Scenarios("dify", folders).get("zzz" * 100)
-    assert "Did you mean" not in caught.value.detail
-    assert len(caught.value.detail) < 150
-
-
-def test_a_broken_file_is_told_when_it_is_asked_for_and_harms_no_other(folders: list[Path]) -> None:
-    (folders[1] / "dify" / "broken.yaml").write_text("steps: [sya]\n")
-    scenarios = Scenarios("dify", folders)
-    assert scenarios.get("default").name == "default"
-    with pytest.raises(Broken, match=r"broken\.yaml:1:9: unknown step 'sya'"):
-        scenarios.get("broken")
-
-
-def test_a_folder_that_is_not_there_holds_nothing(tmp_path: Path) -> None:
-    assert Scenarios("dify", [tmp_path / "none"]).names() == []
-
-
-# --- which one a call gets
-
-MATCHES: list[tuple[str, dict[str, str], Any, bool]] = [
-    # `when`, the call's headers and body, whether it matches
-    ("{body: {query: hello}}", {}, {"query": "hello"}, True),
-    ("{body: {query: hello}}", {}, {"query": "hello there"}, False),
-    ("{body: {query: {equals: hello}}}", {}, {"query": "hello"}, True),
-    ("{body: {query: {contains: quota}}}", {}, {"query": "the quota is out"}, True),
-    ("{body: {query: {contains: quota}}}", {}, {"query": ["a", "quota"]}, True),
-    ("{body: {query: {contains: quota}}}", {}, {"query": 5}, False),
-    ("{body: {query: {contains: 5}}}", {}, {"query": "5"}, False),
-    ("{body: {query: {matches: '^h.*o$'}}}", {}, {"query": "hello"}, True),
-    ("{body: {query: {matches: '^h.*o$'}}}", {}, {"query": None}, False),
-    ("{body: {query: {matches: 5}}}", {}, {"query": "5"}, False),
-    ("{body: {query: {exists: true}}}", {}, {"query": ""}, True),
-    ("{body: {query: {exists: true}}}", {}, {}, False),
-    ("{body: {query: {exists: false}}}", {}, {}, True),
-    ("{body: {query: {contains: a, matches: b}}}", {}, {"query": "ab"}, True),
-    ("{body: {query: {contains: a, matches: b}}}", {}, {"query": "a"}, False),
-    ("{body: {query: hello, user: u}}", {}, {"query": "hello", "user": "u"}, True),
-    ("{body: {query: hello, user: u}}", {}, {"query": "hello", "user": "v"}, False),
-    ("{body: {query: hello}}", {}, None, False),
-    ("{body: {query: hello}}", {}, ["hello"], False),
-    ("{header: {X-Test: a}}", {"x-test": "a"}, {}, True),
-    ("{header: {X-Test: a}}", {"x-test": "b"}, {}, False),
-    ("{header: {X-Test: {contains: a}}}", {}, {}, False),
-    ("{header: {X-Test: a}, body: {query: b}}", {"x-test": "a"}, {"query": "b"}, True),
-    ("{header: {X-Test: a}, body: {query: b}}", {"x-test": "a"}, {"query": "c"}, False),
-    ("{}", {}, {}, True),
-]
-
-
-def scene(**changes: Any) -> Scene:
-    """A call of sendChatMessage."""
-    members: dict[str, Any] = {
-        "operation": "sendChatMessage",
-        "method": "POST",
-        "url": "/v1/chat-messages",
-        "headers": {},
-        "path": {},
-        "query": {},
-        "body": {},
-        "nth": 1,
-        "turn": 1,
-        "plays": {},
-        "states": {},
-        "session": "default",
-        "seed": Seed(0, "dify"),
-        "now": 0.0,
-    }
-    return Scene(**(members | changes))
-
-
-@pytest.mark.parametrize(("when", "headers", "body", "expected"), MATCHES)
-def test_a_call_matches_when(tmp_path: Path, when: str, headers: dict[str, str], body: Any, expected: bool) -> None:
-    (tmp_path / "dify").mkdir()
-    written(tmp_path / "dify", f"when: {when}\nsteps: [ping]\n")
-    written(tmp_path / "dify", "steps: [ping]\n", "a-first-one-without-when")
-    found, _ = Scenarios("dify", [tmp_path]).matching(scene(headers=headers, body=body))
-    assert (found is not None and found.name == "mine") is expected
-
-
-def test_of_several_that_match_the_first_by_name_is_played_if_it_is_for_the_operation(tmp_path: Path) -> None:
-    (tmp_path / "dify").mkdir()
-    for name, operation in (("a", "another"), ("b", "sendChatMessage"), ("c", "sendChatMessage")):
-        written(tmp_path / "dify", f"operation: {operation}\nwhen: {{}}\nsteps: [ping]\n", name)
-    found, _ = Scenarios("dify", [tmp_path]).matching(scene())
-    assert found is not None and found.name == "b"
-
-
-@pytest.mark.parametrize(
-    ("text", "name"),
-    [
-        ("/scenario default", "default"),
-        ("/scenario default and more of it", "default"),
-        ("  \n/scenario\tdefault", "default"),
-        ("/scenario", ""),
-        ("/scenario  ", ""),
-        ("/scenarios are what I like", None),
-        ("/scenariodefault", None),
-        ("please /scenario default", None),
-        ("", None),
-        ("/scenari", None),
-    ],
-)
-def test_a_chat_text_asks_for_a_scenario(text: str, name: str | None) -> None:
-    assert asked_for(text) == name
-
-
-def test_looking_at_a_long_text_takes_no_time() -> None:
-    begun = time.monotonic()
-    for text in (" " * 2_000_000, "/scenario" + " " * 2_000_000, "/scenario" + " " * 2_000_000 + "\x00"):
-        asked_for(text)
-    assert time.monotonic() - begun < 5

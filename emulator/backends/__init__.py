@@ -117,9 +117,9 @@ class Backend:
     operations that can play a scenario and the body member that holds what the person said; `turn` tells how many
     questions the conversation of such a call has heard, this one included. `declare` declares the collections of a
     world, so that a snapshot can be put back into it. `speaks` are the words of the steps that its dialect can say.
-    `bases` are the paths in front of the spec's, where there are more than the one of its server URL; with `slashless`
-    a path that ends in a slash is served without it, too. `accounts` are what further keys can be let in as (see
-    `Settings.keys`), None where any name may be one some day. `codes` are those that its refusals have.
+    `bases` are the paths in front of the spec's, where there are more than the one of its server URL; `codes` are those
+    that `refuse` has words for, None for any; with `slashless` a path that ends in a slash is served without it, too.
+    `accounts` are what further keys can be let in as (see `Settings.keys`), None where any name may be one some day.
     """
 
     name: str
@@ -137,10 +137,10 @@ class Backend:
     turn: Callable[[Ask], int] = lambda ask: 1
     declare: Callable[[World], object] = lambda world: None
     speaks: frozenset[str] = frozenset(VERBS.values())
+    codes: frozenset[str] | None = None
     differences: tuple[Difference, ...] = ()
     credentials: tuple[Credential, ...] = ()
     accounts: frozenset[str] | None = None
-    codes: frozenset[str] = frozenset()
 
     @property
     def difference_names(self) -> frozenset[str]:

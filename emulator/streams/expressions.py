@@ -81,11 +81,10 @@ def _bounded(value: Any) -> Any:
 
 
 def _add(left: Any, right: Any) -> Any:
-    for kind in (str, list):
-        if isinstance(left, kind) and isinstance(right, kind):
-            if len(left) + len(right) > LONGEST:
-                raise ValueError(f"it is longer than {LONGEST} characters")
-            return left + right
+    if type(left) is type(right) and type(left) in (str, list):
+        if len(left) + len(right) > LONGEST:
+            raise ValueError(f"it is longer than {LONGEST} characters")
+        return left + right
     return _numbers("+", lambda one, other: one + other)(left, right)
 
 
@@ -245,8 +244,10 @@ def compiled(source: str, looped: bool) -> Callable[[Mapping[str, Any]], Any]:
         _look_through(tree, looped)
         assigned = nodes.Assign(nodes.Name("result", "store", lineno=1), _rewritten(tree), lineno=1)
         made = ENVIRONMENT.from_string(nodes.Template([assigned], lineno=1))
-    except (TemplateError, SyntaxError, RecursionError, MemoryError, OverflowError, ValueError) as error:
-        words = " ".join(str(error).split())[:120] or "nested too deep"
+    except (RecursionError, MemoryError) as error:
+        raise Mistake((), "no expression: nested too deep") from error
+    except (TemplateError, SyntaxError, OverflowError, ValueError) as error:
+        words = " ".join(str(error).split())[:120]
         raise Mistake((), f"no expression: {words}") from error
     return TemplateExpression(made, undefined_to_none=False)
 

@@ -58,6 +58,7 @@ MOST_BRANCHES = 100
 MOST_HEADERS = 50
 MOST_VALUES = 200_000
 MOST_BITS = 8_192
+MOST_MISTAKES = 100
 HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")
 HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]{0,4000}")
 OF_THE_CONNECTION = ("connection", "content-length", "transfer-encoding")
@@ -129,7 +130,7 @@ def mistakes_in(
     speaks: Collection[str] | None = None,
     answering: Collection[str] | None = None,
 ) -> tuple[Scenario | None, list[Broken]]:
-    """The scenario in a file's data, as far as it can be read, and all its mistakes."""
+    """The scenario in a file's data, as far as it can be read, and its mistakes, of very many the first."""
     found: list[Mistake] = []
     scenario: Scenario | None = None
     try:
@@ -137,7 +138,7 @@ def mistakes_in(
         scenario = replace(scenario, file=source.file)
     except Mistake as mistake:
         found.append(mistake)
-    return scenario, [source.broken(one.pointer, one.what) for one in found]
+    return scenario, [source.broken(one.pointer, one.what) for one in found[:MOST_MISTAKES]]
 
 
 class _Reader:

@@ -140,6 +140,11 @@ class Scenario:
         return self.when is not None or self.requires is not None
 
     @property
+    def speaks(self) -> bool:
+        """Whether it has steps that only an operation can play which gives an answer step by step."""
+        return any(line.word not in ("reply", "wait") for line, _, _ in self.every_line())
+
+    @property
     def steps(self) -> tuple[Step | Respond, ...]:
         """Its top-level steps that are the same in every call."""
         return tuple(step for line in self.lines or () if isinstance(line, Line) for step in line.spoken)

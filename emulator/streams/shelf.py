@@ -58,7 +58,11 @@ class Scenarios:
 
     def _load(self, name: str, file: Path) -> Scenario:
         at = _changed(file)
-        scenario = load(file, self._playable, answering=self._answering)
+        if file.parent.name == ANY:
+            # What it is for may be an operation that only other backends have.
+            scenario = load(file)
+        else:
+            scenario = load(file, self._playable, answering=self._answering)
         self._read[name] = (at, scenario)
         return scenario
 
@@ -106,8 +110,14 @@ class Scenarios:
             except (Broken, Misused):
                 # Told at start, by `check`, by whoever reloads, and to who asks for it by name.
                 continue
-            if scenario.automatic and scenario.operation in (None, operation):
+            if scenario.automatic and self._may_be_for(scenario, operation):
                 yield scenario
+
+    def _may_be_for(self, scenario: Scenario, operation: str) -> bool:
+        """Whether it is for this operation; one that names none and speaks is for all that give answers."""
+        if scenario.operation is not None:
+            return scenario.operation == operation
+        return self._answering is None or operation in self._answering or not scenario.speaks
 
     def matching(self, scene: Scene) -> tuple[Scenario | None, list[str]]:
         """The first scenario by name that says of itself that it is for this call, and why those before were not, each

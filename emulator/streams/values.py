@@ -9,7 +9,7 @@ template. Jinja2 is imported when the first expression is read.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -365,16 +365,3 @@ def _check_scalar(value: Any) -> None:
 def _short(error: Exception) -> str:
     text = " ".join(str(error).split()) or type(error).__name__
     return text if len(text) <= 200 else text[:200] + "…"
-
-
-def texts_of(data: Any) -> Iterator[tuple[Pointer, str]]:
-    """Every text in plain data, and where it stands."""
-    waiting: list[tuple[Pointer, Any]] = [((), data)]
-    while waiting:
-        pointer, one = waiting.pop()
-        if isinstance(one, str):
-            yield pointer, one
-        elif isinstance(one, dict):
-            waiting += [((*pointer, name), inner) for name, inner in one.items()]
-        elif isinstance(one, list):
-            waiting += [((*pointer, number), inner) for number, inner in enumerate(one)]

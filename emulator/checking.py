@@ -17,12 +17,13 @@ from emulator.rehearsal import Rehearsal
 from emulator.service import Service, scenario_folders, spec_files
 from emulator.settings import Settings
 from emulator.source import Pointer, Source, read
-from emulator.streams.reading import STEPS, mistakes_in
+from emulator.streams.reading import mistakes_in
 from emulator.streams.scenario import Line, Scenario, Scene
 from emulator.streams.shelf import ANY
 from emulator.streams.steps import Respond, Send
 from emulator.streams.values import Mistake
 from emulator.streams.when import mismatch, unknown
+from emulator.streams.words import STEPS
 
 PROMISED = frozenset({"ping"})
 """Steps that every backend plays somehow: one that has no words for a keep-alive makes a pause of it."""

@@ -14,9 +14,10 @@ from typing import Any
 
 from emulator import fault
 from emulator.durations import LONGEST
-from emulator.streams.reading import FASTEST, KINDS_OF_FILE, MOST_BRANCHES, MOST_HEADERS
+from emulator.streams.reading import MOST_BRANCHES
 from emulator.streams.scenario import MOST_STEPS
 from emulator.streams.when import MOST_NAMES
+from emulator.streams.words import FASTEST, KINDS_OF_FILE, MOST_HEADERS
 
 FILE = Path(__file__).parent.parent / "scenarios" / "scenario.schema.json"
 Schema = dict[str, Any]

@@ -11,6 +11,7 @@ from test_scenario_check import found
 from test_scenario_schema import told
 
 from emulator.streams import reading, when
+from emulator.streams import words as words_of
 from emulator.streams.expressions import FILTERS
 from emulator.streams.values import FAKES, NAMES, TESTS
 
@@ -37,7 +38,7 @@ def test_a_step_of_the_table_is_fine(step: str) -> None:
 
 
 def test_every_word_is_named() -> None:
-    words = {*reading.MEMBERS, *reading.WORDS, *reading.PACING, *reading.REPLY, *when.WORDS, *when.TESTS}
+    words = {*reading.MEMBERS, *words_of.WORDS, *words_of.PACING, *words_of.REPLY, *when.WORDS, *when.TESTS}
     words |= {*NAMES, *FAKES, *FILTERS, *TESTS}
     assert sorted(word for word in words if not re.search(rf"\b{word}\b", TEXT)) == []
-    assert {step.split()[1].rstrip(":") for step in STEPS} == set(reading.WORDS)
+    assert {step.split()[1].rstrip(":") for step in STEPS} == set(words_of.WORDS)

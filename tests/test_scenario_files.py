@@ -21,7 +21,7 @@ from emulator import source
 from emulator.errors import Broken
 from emulator.fault import Fault
 from emulator.service import bundled
-from emulator.streams.reading import LONGEST_WAIT, STEPS, load
+from emulator.streams.reading import load
 from emulator.streams.scenario import MOST_STEPS, Line, Scenario
 from emulator.streams.steps import (
     PACE,
@@ -41,6 +41,7 @@ from emulator.streams.steps import (
     ToolResult,
     Wait,
 )
+from emulator.streams.words import LONGEST_WAIT, STEPS
 
 BUNDLED = sorted(bundled("scenarios").glob("*/*.yaml"))
 PROMISED = {"default", "long-answer", "ping-between-deltas", "error-mid-stream", "disconnect-mid-stream"}

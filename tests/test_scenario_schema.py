@@ -23,6 +23,7 @@ from emulator.service import bundled
 from emulator.source import parse as parse_yaml
 from emulator.source import read
 from emulator.streams import reading, when
+from emulator.streams import words as words_of
 
 ROOT = Path(__file__).parent.parent
 FILE = bundled("scenarios") / "scenario.schema.json"
@@ -127,21 +128,21 @@ def test_words_of_reader_and_schema_are_the_same() -> None:
     assert members(SCHEMA) == set(reading.MEMBERS)
     assert members(defs["when"]) == set(when.WORDS)
     assert members(defs["tests"]) == set(when.TESTS)
-    assert members(defs["reply"]) == set(reading.REPLY)
+    assert members(defs["reply"]) == set(words_of.REPLY)
     alone, *forms = defs["step"]["anyOf"]
     words = {form["required"][0]: members(form) - {form["required"][0]} for form in forms}
     assert words == {
-        **{word: set(extra) for word, (_, extra) in reading.STEPS.items()},
+        **{word: set(extra) for word, (_, extra) in words_of.STEPS.items()},
         "repeat": {"steps"},
         "choose": set(),
     }
-    assert set(words) == set(reading.WORDS)
-    for word in reading.WORDS:
+    assert set(words) == set(words_of.WORDS)
+    for word in words_of.WORDS:
         assert (word in alone["enum"]) is can_be_read({"steps": [word]}), word
     way = next(form for form in forms if form["required"] == ["choose"])["properties"]["choose"]["items"]
     assert members(way) == set(reading.BRANCH)
     pace = next(form for form in SCHEMA["properties"]["pace"]["anyOf"] if form.get("type") == "object")
-    assert members(pace) == set(reading.PACING)
+    assert members(pace) == set(words_of.PACING)
 
 
 def can_be_read(data: Any) -> bool:

@@ -17,6 +17,7 @@ from emulator.call import Call, Event, Reply, Stream
 from emulator.choosing import scene_of
 from emulator.contract.document import Document, Operation
 from emulator.contract.synthesis import value_for
+from emulator.damage import Chunk, Damage, Until
 from emulator.errors import Misused, Refused
 from emulator.fault import Fault
 from emulator.replies import respond
@@ -33,10 +34,11 @@ MULTIPART = "multipart/form-data; boundary=rehearsal"
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One thing that is sent: when, in seconds of the stream, what, and its exact bytes. A fault has none."""
+    """One thing that is sent: when, in seconds of the stream, what, and its exact bytes. A fault has none, and a chunk
+    of a damaged answer is no event."""
 
     at: float
-    sent: Event | Fault
+    sent: Event | Fault | None
     bytes: bytes = b""
 
 
@@ -93,15 +95,16 @@ class Rehearsal:
             ask.backend = replace(ask.backend, chat_text={})
         return scene_of(ask)
 
-    def play(self, operation: Operation, steps: Sequence[Step] | None) -> Played | None:
-        """What `steps` come to as the answer to the operation's example; None where that is not accepted."""
+    def play(self, operation: Operation, steps: Sequence[Step] | None, faults: Sequence[Fault] = ()) -> Played | None:
+        """What `steps` come to as the answer to the operation's example, the body damaged by `faults`; None where that
+        is not accepted."""
         ask = self.ask(operation)
         if ask is None:
             return None
         reply = self._behave(ask, None if steps is None else tuple(steps))
         if isinstance(reply, Reply):
             return Played(reply)
-        return Played(reply, tuple(_frames(reply)))
+        return Played(reply, tuple(_damaged(reply, faults) if faults else _frames(reply)))
 
     def reply(self, operation: Operation, step: Respond, after: float = 0.0) -> Reply:
         """What a reply of a scenario comes to. Raises Misused for an example that is not documented."""
@@ -159,6 +162,21 @@ def _frames(stream: Stream) -> Iterator[Frame]:
             yield Frame(at, item)
         else:
             at = item
+
+
+def _damaged(stream: Stream, faults: Sequence[Fault]) -> Iterator[Frame]:
+    """The chunks of a damaged answer, up to where it is cut."""
+    at = 0.0
+    performance = stream.performance
+    for action in Damage(faults, 0, performance.ping).play(performance.play(), stream.encode):
+        match action:
+            case Until():
+                at = action.at
+            case Chunk():
+                yield Frame(at, None, action.data)
+            case _:
+                yield Frame(at, Fault(type(action).__name__.lower()))
+                return
 
 
 def calls_of(service: Service, operation: Operation) -> Iterator[Call]:

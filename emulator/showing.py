@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
-from emulator.call import Event, Reply
+from emulator.call import Reply
 from emulator.contract.document import Operation
 from emulator.errors import Broken, Misused, nearest
 from emulator.fault import LAST, Fault
@@ -44,6 +44,8 @@ from emulator.streams.when import told
 SCHEMA = "scenario.schema.json"
 SHORT = 72
 """Characters of a text that are quoted in a sentence."""
+MOST_SHOWN = 300
+"""Chunks that are printed of one answer."""
 BOLD, FAINT, CYAN = "1", "2", "36"
 
 
@@ -154,13 +156,16 @@ def _conditions(scenario: Scenario) -> str:
 
 
 def _states(becomes: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name} becomes {_short(value)}" for name, value in becomes.items())
+    return ", ".join(
+        f"{name} becomes {'a value worked out for each call' if isinstance(value, Template) else _short(value)}"
+        for name, value in becomes.items()
+    )
 
 
 def _faults(faults: Any) -> str:
     if callable(faults):
         return "worked out for each call"
-    return ", ".join(map(_fault, faults)) + " (not applied to what is shown below)"
+    return ", ".join(map(_fault, faults))
 
 
 def _fault(fault: Fault) -> str:
@@ -283,13 +288,15 @@ def _sent(scenario: Scenario, rehearsal: Rehearsal, operation: Operation) -> Ite
         yield from _whole(played.reply)
     else:
         yield f"{played.reply.status} {_header(played.reply.headers)}"
-        yield from map(_frame, played.frames)
+        yield from map(_frame, played.frames[:MOST_SHOWN])
+        if len(played.frames) > MOST_SHOWN:
+            yield f"… and {len(played.frames) - MOST_SHOWN} more chunks"
 
 
 def _played(rehearsal: Rehearsal, operation: Operation, unfolded: Unfolded) -> Any:
     if unfolded.answers and operation.id not in rehearsal.service.backend.chat_text:
         return None
-    return rehearsal.play(operation, unfolded.steps)
+    return rehearsal.play(operation, unfolded.steps, unfolded.faults)
 
 
 def _header(headers: Any) -> str:
@@ -304,7 +311,7 @@ def _whole(reply: Reply) -> Iterator[str]:
 
 
 def _frame(frame: Frame) -> str:
-    what = shown(frame.bytes) if isinstance(frame.sent, Event) else f"[{_fault(frame.sent)}]"
+    what = f"[{_fault(frame.sent)}]" if isinstance(frame.sent, Fault) else shown(frame.bytes)
     return f"{frame.at:8.3f} s  {what}"
 
 

@@ -30,6 +30,7 @@ from emulator.streams.values import (
     Fake,
     Headers,
     Mistake,
+    States,
     size_of,
     written,
 )
@@ -135,7 +136,8 @@ class _Environment(ImmutableSandboxedEnvironment):
             return obj[argument]
         if isinstance(obj, str | list) and isinstance(argument, int) and -len(obj) <= argument < len(obj):
             return obj[argument]
-        return self.undefined(f"there is no {str(argument)[:60]!r} in {_kind(obj)}")
+        missing = Undefined if isinstance(obj, States) else self.undefined
+        return missing(f"there is no {str(argument)[:60]!r} in {_kind(obj)}")
 
 
 def _kind(value: Any) -> str:

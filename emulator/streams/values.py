@@ -239,6 +239,10 @@ class Headers(dict[str, str]):
     """Request headers by lower-case name, asked for in any case."""
 
 
+class States(dict[str, Any]):
+    """Scenario states. One that was never set counts as false, so that `state.left or 3` begins with 3."""
+
+
 class Names:
     """What expressions can name in one call. `at` gives the same with the `index` of a repeat."""
 
@@ -258,7 +262,7 @@ class Names:
                 "operation": scene.operation,
             },
             "session": {"name": scene.session, "seed": scene.seed.number},
-            "state": scene.states,
+            "state": States(scene.states),
             "nth": scene.nth,
             "play": scene.play,
             "turn": scene.turn,

@@ -11,6 +11,7 @@ from typing import Any, Self
 
 import httpx
 import pytest
+from days import other_names
 from deskchat_caller import FIRST, UNKNOWN, Desk, Told
 from httpx_sse import connect_sse
 from session_caller import until
@@ -24,7 +25,7 @@ from emulator.streams.steps import VERBS, Audio, Fail, File, Replace, Say, ToolC
 from emulator.testing.server import ThreadedServer
 
 SCENARIOS = Scenarios("deskchat", [bundled("scenarios")])
-NAMES = SCENARIOS.names()
+NAMES = other_names(SCENARIOS)
 FAILING = {"error-mid-stream": "model is not available", "no-api-key": "对话未配置API密钥或提示词"}
 CUT = "disconnect-mid-stream"
 BEGIN = ["user_message", "assistant_start"]

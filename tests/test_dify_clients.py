@@ -12,6 +12,7 @@ import httpx
 import pytest
 import requests
 from conftest import KEYS, Dify
+from days import other_names
 from dify_client import ChatClient, CompletionClient, DifyClient
 from httpx_sse import ServerSentEvent, connect_sse
 from node_tests import run_node
@@ -20,7 +21,7 @@ from emulator.service import bundled
 from emulator.streams.shelf import Scenarios
 from emulator.testing.server import ThreadedServer
 
-NAMES = Scenarios("dify", [bundled("scenarios")]).names()
+NAMES = other_names(Scenarios("dify", [bundled("scenarios")]))
 USER = "abc-123"
 PICTURE = bytes.fromhex("89504e470d0a1a0a0000000d49484452")
 UNKNOWN = "00000000-0000-4000-8000-000000000000"

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from days import DAYS
 from plainchat_caller import ANSWERED, LONG, MARKER, OPERATIONS, SERVICE, TO_CONTINUE, TO_DELETE, UNKNOWN, Plain
 
 from emulator.fault import Fault
@@ -20,7 +21,10 @@ from emulator.testing.server import ThreadedServer
 from emulator.world.media import picture_png
 
 SCENARIOS = sorted(
-    (file.parent.name, file.stem) for part in ("any", "plainchat") for file in (bundled("scenarios") / part).iterdir()
+    (file.parent.name, file.stem)
+    for part in ("any", "plainchat")
+    for file in (bundled("scenarios") / part).iterdir()
+    if file.stem not in DAYS
 )
 CUT = "三张票一共 45 €，明天在 Café 门口见 👋"
 PROMISED = re.compile(SERVICE.document.raw["components"]["schemas"]["ChatText"]["pattern"])

@@ -12,6 +12,7 @@ from typing import Any
 
 import httpx
 import pytest
+from days import other_names
 from httpx_sse import connect_sse
 from ruoyi_caller import APOLOGY, ASK, ASK_STREAM, DIFY, QUESTION, SEND, Caller, Told
 from session_caller import until
@@ -22,7 +23,7 @@ from emulator.streams.steps import Say
 from emulator.testing.server import ThreadedServer
 
 SCENARIOS = Scenarios("ruoyi", [bundled("scenarios")])
-NAMES = SCENARIOS.names()
+NAMES = other_names(SCENARIOS)
 UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 KINDS = {
     "default": ["message", "message_end"],

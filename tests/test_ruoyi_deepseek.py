@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
+from days import other_names
 from httpx_sse import connect_sse
 from ruoyi_caller import COMPLETE_STREAM, DEEPSEEK, DONE, QUESTION, Caller
 
@@ -18,7 +19,7 @@ from emulator.testing.server import ThreadedServer
 from emulator.world.prose import tokens_in
 
 SCENARIOS = Scenarios("ruoyi", [bundled("scenarios")])
-NAMES = SCENARIOS.names()
+NAMES = other_names(SCENARIOS)
 CHAT, REASONER = "deepseek-chat", "deepseek-reasoner"
 QUESTIONS = ("hello", QUESTION, "为什么天空是蓝色的？", "", "\x00\U0001f600")
 COMPLETION = ["id", "object", "created", "model", "choices", "usage", "system_fingerprint"]

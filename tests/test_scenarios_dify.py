@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 import pytest
 from conftest import KEYS, Dify
+from days import other_names
 from session_caller import Received, receive
 
 from emulator.call import Event
@@ -22,7 +23,7 @@ from emulator.streams.steps import Say
 from emulator.testing.server import ThreadedServer
 
 SCENARIOS = Scenarios("dify", [bundled("scenarios")])
-NAMES = SCENARIOS.names()
+NAMES = other_names(SCENARIOS)
 APPS = {"chat": {}, "agent": {}, "flow": {"city": "Hangzhou"}}
 """Kind of app → the inputs it asks for."""
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import httpx
 import pytest
+from days import other_names
 from session_caller import until
 from toolchat_caller import EVENT_SCHEMAS, FIRST, GUEST, MESSAGE_TO_DELETE, UNKNOWN, Chat, Told, breaks
 
@@ -26,7 +27,7 @@ from emulator.streams.steps import VERBS, Say
 from emulator.testing.server import ThreadedServer
 
 SCENARIOS = Scenarios("toolchat", [bundled("scenarios")])
-NAMES = SCENARIOS.names()
+NAMES = other_names(SCENARIOS)
 OWN = {"tool-call", "tool-error", "two-tools", "thinking"}
 ORDERS = {
     "default": ["text", "done"],

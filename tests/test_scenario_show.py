@@ -86,7 +86,7 @@ def test_one_of_ones_own_is_explained(own: Path, capsys: pytest.CaptureFixture[s
     assert "by itself, when body.query contains 'quota' and state.left is at least 1" in out
     assert "for      sendChatMessage\n" in out
     assert "states   left becomes 0\n" in out
-    assert "faults   truncate at the last event (not applied to what is shown below)\n" in out
+    assert "faults   truncate at the last event\n" in out
     steps = out.partition("steps\n")[2].partition("\n\nsends")[0].splitlines()
     assert steps == [
         "  1. say, with values that are worked out for each call",
@@ -103,7 +103,7 @@ def test_one_of_ones_own_is_explained(own: Path, capsys: pytest.CaptureFixture[s
     frames = re.findall(r"^ +([0-9.]+) s  (.*)$", out, re.MULTILINE)
     assert [at for at, frame in frames if "event: ping" in frame] == ["3.090"]
     assert '"answer":"Hello"' in frames[0][1] and r'"answer":"到了\\n"' not in out
-    assert frames[-1][1].endswith(r"\n\n") and '"message_end"' in frames[-1][1]
+    assert frames[-1][1] == "[truncate]" and '"message_end"' not in out
 
 
 def test_a_reply_is_shown_whole(own: Path, capsys: pytest.CaptureFixture[str]) -> None:

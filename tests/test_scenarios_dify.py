@@ -340,7 +340,7 @@ def test_an_unknown_name_is_told_with_those_there_are_and_the_nearest(dify: Dify
     assert reply.headers["Content-Type"] == "application/problem+json"
     problem = reply.json()
     assert problem["status"] == 400 and problem["title"]
-    assert problem["available"] == NAMES
+    assert problem["available"] == SCENARIOS.names()
     assert "defualt" in problem["detail"] and "Did you mean default?" in problem["detail"]
     assert "X-Emulator-Scenario" not in reply.headers
 
@@ -349,7 +349,7 @@ def test_an_unknown_name_is_told_with_those_there_are_and_the_nearest(dify: Dify
 def test_without_a_name_it_lists_those_there_are(dify: Dify, query: str) -> None:
     reply = dify.stream(query)
     assert reply.status_code == 400
-    assert reply.json()["available"] == NAMES
+    assert reply.json()["available"] == SCENARIOS.names()
 
 
 def test_a_text_that_only_begins_alike_is_a_chat_text(dify: Dify) -> None:

@@ -18,7 +18,8 @@ from emulator.service import Service, scenario_folders, spec_files
 from emulator.settings import Settings
 from emulator.source import Pointer, Source, read
 from emulator.streams.reading import mistakes_in
-from emulator.streams.scenario import Line, Scenario, Scene
+from emulator.streams.scenario import Line, Scenario
+from emulator.streams.scene import Scene
 from emulator.streams.shelf import ANY
 from emulator.streams.steps import Respond, Send
 from emulator.streams.values import Mistake

@@ -14,7 +14,8 @@ from emulator.errors import Misused
 from emulator.fault import Fault
 from emulator.prefer import Preference, read_prefer
 from emulator.service import Service
-from emulator.streams.scenario import Scenario, Scene, Unfolded, asked_for
+from emulator.streams.scenario import Scenario, Unfolded, asked_for
+from emulator.streams.scene import Scene
 from emulator.streams.when import mismatch
 from emulator.world.armed import Arming
 from emulator.world.journal import Entry

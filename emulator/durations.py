@@ -7,8 +7,8 @@ from typing import Any
 
 LONGEST = 3_600.0
 """Seconds that nothing written anywhere may be longer than, unless its place says so."""
-WRITTEN = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,12})?) ?(ms|s|m|h)")
-UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3_600.0}
+WRITTEN = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,12})?) ?(ms|s|m|h|d)")
+UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0}
 
 
 def duration(value: Any, longest: float = LONGEST) -> float:

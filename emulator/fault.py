@@ -387,7 +387,7 @@ def _option_schema(option: Option) -> dict[str, Any]:
         "duration": {
             "anyOf": [
                 {"type": "number", "minimum": 0, "maximum": LONGEST},
-                {"type": "string", "pattern": r"^\s*[0-9]+(\.[0-9]+)? ?(ms|s|m|h)\s*$"},
+                {"type": "string", "pattern": r"^\s*[0-9]+(\.[0-9]+)? ?(ms|s|m|h|d)\s*$"},
             ]
         },
         "whole": {"type": "integer", "minimum": option.low, "maximum": option.high},

@@ -23,7 +23,7 @@ from emulator.fault import Fault
 from emulator.replies import respond
 from emulator.service import Service
 from emulator.settings import Settings
-from emulator.streams.scenario import Scene
+from emulator.streams.scene import Scene
 from emulator.streams.steps import Respond, Step
 from emulator.world.seed import Seed
 from emulator.world.session import Sessions

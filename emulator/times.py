@@ -1,4 +1,4 @@
-"""Moments and spans of time as texts. Owns their syntax and the bounds of what a clock may reach. Pure."""
+"""Moments as texts. Owns their syntax and the bounds of what a clock may reach. Pure."""
 
 from __future__ import annotations
 
@@ -14,8 +14,6 @@ still be written."""
 MOMENT = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}(?:T[0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]{1,6})?)?(?:Z|[+-][0-9]{2}:[0-9]{2})?)?"
 )
-SPAN = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,9})?)(ms|s|m|h|d)")
-UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 
 
 def moment(text: str) -> float:
@@ -28,11 +26,3 @@ def moment(text: str) -> float:
     if not EARLIEST <= seconds <= LATEST:
         raise ValueError(text)
     return seconds
-
-
-def span(text: str) -> float:
-    """Seconds of a span such as `250ms`, `90s`, `1.5m`, `24h` or `7d`. Raises ValueError for any other text."""
-    found = SPAN.fullmatch(text)
-    if found is None:
-        raise ValueError(f"no span of time: {text[:80]!r}")
-    return float(found[1]) * UNITS[found[2]]

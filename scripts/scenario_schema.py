@@ -309,7 +309,7 @@ def schema() -> Schema:
                     {
                         "anyOf": [
                             {"type": "number", "minimum": 0, "maximum": LONGEST},
-                            {"type": "string", "pattern": r"^\s*[0-9]+(\.[0-9]+)? ?(ms|s|m|h)\s*$"},
+                            {"type": "string", "pattern": r"^\s*[0-9]+(\.[0-9]+)? ?(ms|s|m|h|d)\s*$"},
                         ]
                     }
                 ),

@@ -7,7 +7,8 @@ from typing import Any
 
 from emulator.source import parse
 from emulator.streams.reading import load, read_scenario
-from emulator.streams.scenario import Scenario, Scene, Unfolded
+from emulator.streams.scenario import Scenario, Unfolded
+from emulator.streams.scene import Scene
 from emulator.streams.steps import Respond, Step
 from emulator.world.seed import Seed
 

@@ -72,7 +72,7 @@ def test_patch(control: Control, dify: Dify) -> None:
         ({"clock": "99999-01-01"}, "ISO", None),
         ({"clock": 5}, "string", []),
         ({"advance": "soon"}, "text that matches", []),
-        ({"advance": "9999999999d"}, "span", []),
+        ({"advance": "9999999999d"}, "duration", []),
         ({"advance": -1}, "at least 0", []),
         ({"states": {"dfy": {}}}, "dify", None),
         ({"states": {"dify": 5}}, "object", []),

@@ -13,40 +13,14 @@ from typing import Any
 
 from emulator.fault import Fault
 from emulator.source import Pointer
+from emulator.streams.scene import Scene
 from emulator.streams.steps import Respond, Say, Step, Wait
 from emulator.streams.values import Mistake, Names
 from emulator.streams.when import mismatch
-from emulator.world.seed import Seed
 
 COMMAND = re.compile(r"\s*/scenario(?:\s+(\S+)|\s*$)")
 MOST_STEPS = 10_000
 """Steps that a scenario may come to, and rounds that its repeats may take."""
-
-
-@dataclass(frozen=True, slots=True)
-class Scene:
-    """What a scenario can know of the call that it may be chosen for.
-
-    `nth` counts the accepted calls of this operation in this session, `turn` the questions of the conversation, both
-    with this one. `plays` tells how often each scenario was played before; `play` is the number of the play at hand,
-    which whoever knows the scenario fills in. `seed` is the backend's in this session.
-    """
-
-    operation: str
-    method: str
-    url: str
-    headers: Mapping[str, str]
-    path: Mapping[str, Any]
-    query: Mapping[str, Any]
-    body: Any
-    nth: int
-    turn: int
-    plays: Mapping[str, int]
-    states: Mapping[str, Any]
-    session: str
-    seed: Seed
-    now: float
-    play: int = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from emulator.errors import Broken, Misused, nearest
 from emulator.streams.reading import load
-from emulator.streams.scenario import Scenario, Scene
+from emulator.streams.scenario import Scenario
+from emulator.streams.scene import Scene
 
 ANY = "any"
 

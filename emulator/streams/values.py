@@ -19,7 +19,7 @@ from emulator.world.clock import iso
 from emulator.world.seed import as_uuid
 
 if TYPE_CHECKING:
-    from emulator.streams.scenario import Scene
+    from emulator.streams.scene import Scene
 
 OPEN, CLOSE = "{{", "}}"
 LONGEST = 64 * 1024

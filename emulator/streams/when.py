@@ -15,7 +15,7 @@ from emulator.source import Pointer
 from emulator.streams.patterns import pattern
 
 if TYPE_CHECKING:
-    from emulator.streams.scenario import Scene
+    from emulator.streams.scene import Scene
 
 PLACES = ("body", "header", "query", "path", "state")
 """Where a condition looks for something by its name."""

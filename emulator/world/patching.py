@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
+from emulator.durations import duration
 from emulator.errors import Misused
 from emulator.jsontext import compact
 from emulator.settings import CLOCK_WORDS, PROFILES, read_clock
-from emulator.times import LATEST, span
+from emulator.times import LATEST
 from emulator.world.clock import Clock, iso
 from emulator.world.given import Given
 
@@ -78,16 +79,10 @@ def _planned(checked: Mapping[str, Any], clock: Clock) -> float:
 
 
 def _advance(given: Given, now: float) -> float:
-    value = given.value
-    expected = f"a span such as 90s, 1.5m or 24h, or seconds, up to {iso(LATEST)}"
-    if isinstance(value, str):
-        try:
-            value = span(value)
-        except ValueError:
-            given.refuse(expected)
-    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value <= LATEST - now:
-        given.refuse(expected)
-    return float(value)
+    try:
+        return duration(given.value, max(0.0, LATEST - now))
+    except ValueError:
+        given.refuse(f"a duration such as 90s, 1.5m or 24h, or seconds, up to {iso(LATEST)}")
 
 
 def _states(given: Given, backends: Collection[str] | None) -> dict[str, dict[str, Any]]:

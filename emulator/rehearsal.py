@@ -28,7 +28,7 @@ from emulator.streams.steps import Respond, Step
 from emulator.world.seed import Seed
 from emulator.world.session import Sessions
 
-NAME = "rehearsal"
+NAME, BARE = "rehearsal", "bare"
 MULTIPART = "multipart/form-data; boundary=rehearsal"
 
 
@@ -58,6 +58,8 @@ class Rehearsal:
         self._settings = replace(settings or Settings(), speed=0.0, clock=None)
         self._sessions = Sessions(self._settings)
         self._calls: dict[str, Call | None] = {}
+        self._scenes: dict[str, Scene] = {}
+        self._streams: dict[str, bool] = {}
 
     def answering(self) -> list[Operation]:
         """The operations that can play steps, those that stream first."""
@@ -67,11 +69,10 @@ class Rehearsal:
 
     def streams(self, operation: Operation) -> bool:
         """Whether the operation's example is answered piece by piece."""
-        call = self._example(operation)
-        if call is None:
-            return False
-        played = self._behave(self._asked(operation, call), None)
-        return isinstance(played, Stream)
+        if operation.id not in self._streams:
+            ask = self.ask(operation)
+            self._streams[operation.id] = ask is not None and isinstance(self._behave(ask, None), Stream)
+        return self._streams[operation.id]
 
     def ask(self, operation: Operation) -> Ask | None:
         """The operation's example in a new session, let in and judged; None where none of its examples is accepted."""
@@ -79,15 +80,23 @@ class Rehearsal:
         return None if call is None else self._asked(operation, call)
 
     def bare(self, operation: Operation) -> Ask:
-        """The operation's example in a new session, whoever asks: enough for a reply that no behaviour makes."""
+        """The operation's example, whoever asks: enough for a reply that no behaviour makes."""
         call = next(calls_of(self.service, operation))
-        ask = self._new(operation, call)
+        # Nothing happens in it, so that one session serves all: making one takes longest.
+        ask = Ask(
+            call, self._settings, self._sessions.get(BARE), self.service.backend, self.service.document, operation
+        )
         ask.path = dict(_parameters(self.service.document, operation, "path"))
         ask.body = _json(call.body)
         return ask
 
     def scene(self, operation: Operation) -> Scene:
         """What a scenario can know of the operation's example, as the first call of its session."""
+        if operation.id not in self._scenes:
+            self._scenes[operation.id] = self._scene(operation)
+        return self._scenes[operation.id]
+
+    def _scene(self, operation: Operation) -> Scene:
         ask = self.ask(operation)
         if ask is None:
             ask = self.bare(operation)

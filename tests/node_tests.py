@@ -37,7 +37,7 @@ def run_node(file: str, **environment: str) -> None:
         env={**os.environ, **environment, "NODE_OPTIONS": ""},
         capture_output=True,
         text=True,
-        timeout=55,
+        timeout=170,
         check=False,
     )
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"

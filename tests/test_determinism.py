@@ -78,8 +78,8 @@ class Script:
         """An operation that answers, in one of its backend's scenarios; now and then one that is not there."""
         asked = self.rng.choice(list(service.backend.chat_text) or [operation.id])
         call = self.example(service, service.document.operations[asked])
-        # `echo` says the session's name, which differs.
-        names = [name for name in service.scenarios.names() if name != "echo"]
+        # `echo` says the session's name, which differs; `never-ends` does not.
+        names = [name for name in service.scenarios.names() if name not in ("echo", "never-ends")]
         name = self.rng.choice([*names, "no-such-scenario"])
         return with_headers(call, {"X-Emulator-Scenario": name})
 
@@ -187,7 +187,7 @@ def serving(folder: Path, surroundings: tuple[str, ...], seed: int = 7) -> Itera
         ready = server.stdout.readline().split()
         assert ready[:1] == ["ready"], (folder / "told").read_text()
         headers = {"Host": HOST, "X-Emulator-Session": session}
-        timeout = httpx.Timeout(30, read=3)
+        timeout = httpx.Timeout(30)
         with httpx.Client(base_url=ready[1], headers=headers, timeout=timeout, verify=False) as http:
             yield http
     finally:
@@ -196,7 +196,7 @@ def serving(folder: Path, surroundings: tuple[str, ...], seed: int = 7) -> Itera
 
 
 def test_two_processes_answer_200_calls_alike(tmp_path: Path) -> None:
-    script = Script(random.Random(5))
+    script = Script(random.Random(2))
     played: list[tuple[str, dict[str, Any], Came]] = []
     with ExitStack() as stack:
         one, other = (
@@ -225,7 +225,7 @@ def test_two_processes_answer_200_calls_alike(tmp_path: Path) -> None:
 
 def test_another_seed_answers_otherwise(tmp_path: Path) -> None:
     """Else the test above would hold for a server that ignores its seed."""
-    script = Script(random.Random(5))
+    script = Script(random.Random(2))
     calls = [script.example(service, operation) for service in SERVICES.values() for operation in listed(service)]
     with ExitStack() as stack:
         one, other = (stack.enter_context(serving(tmp_path / str(seed), SURROUNDINGS[0], seed)) for seed in (7, 8))

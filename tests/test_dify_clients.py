@@ -12,7 +12,7 @@ import httpx
 import pytest
 import requests
 from conftest import KEYS, Dify
-from days import other_names
+from days import DAYS, other_names
 from dify_client import ChatClient, CompletionClient, DifyClient
 from httpx_sse import ServerSentEvent, connect_sse
 from node_tests import run_node
@@ -259,6 +259,6 @@ def test_httpx_sse_reads_every_stream(dify: Dify, scenario: str) -> None:
 @pytest.mark.node
 @pytest.mark.parametrize("file", ["dify-client", "eventsource-parser", "event-readers"])
 def test_with_node(server: ThreadedServer, session_name: str, file: str) -> None:
-    run_node(file, CHAT_EMULATOR_URL=f"{server.url}/_s/{session_name}")
+    run_node(file, CHAT_EMULATOR_URL=f"{server.url}/_s/{session_name}", CHAT_EMULATOR_DAYS=",".join(DAYS))
     entries = server.app.sessions.get(session_name).journal.entries
     assert entries and [str(breach) for entry in entries for breach in entry.breaches] == []

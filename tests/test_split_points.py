@@ -197,6 +197,7 @@ def test_line_ends_and_bytes_one_by_one_change_nothing(
 
 
 @pytest.mark.node
+@pytest.mark.timeout(180)
 def test_every_cut_in_two_reads_the_same_in_a_browsers_parser(streams: dict[str, list[Taken]], tmp_path: Path) -> None:
     file = tmp_path / "streams.json"
     listed = [

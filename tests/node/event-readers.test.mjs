@@ -5,6 +5,8 @@ import { test } from "node:test";
 import { EventSourceParserStream } from "eventsource-parser/stream";
 
 const BASE = process.env.CHAT_EMULATOR_URL;
+// The cookbook's bad days: other tests have them.
+const DAYS = new Set((process.env.CHAT_EMULATOR_DAYS ?? "").split(","));
 const BEARER = { Authorization: "Bearer emulator-token" };
 
 async function json(path, method, body, headers = {}) {
@@ -74,7 +76,7 @@ for (const [name, stream] of Object.entries(STREAMS)) {
       });
     const unknown = await ask("no-such-scenario");
     assert.equal(unknown.status, 400);
-    const names = (await unknown.json()).available;
+    const names = (await unknown.json()).available.filter((name) => !DAYS.has(name));
     assert.ok(names.includes("default") && names.length >= 5);
     for (const scenario of names) {
       const reply = await ask(scenario);

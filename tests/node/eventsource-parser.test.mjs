@@ -4,6 +4,8 @@ import { before, test } from "node:test";
 
 import { EventSourceParserStream } from "eventsource-parser/stream";
 
+// The cookbook's bad days: other tests have them.
+const DAYS = new Set((process.env.CHAT_EMULATOR_DAYS ?? "").split(","));
 const BASE = `${process.env.CHAT_EMULATOR_URL}/dify/v1`;
 const KINDS = new Set([
   "message",
@@ -47,7 +49,7 @@ async function read(reply) {
 before(async () => {
   const reply = await ask("no-such-scenario");
   assert.equal(reply.status, 400);
-  names = (await reply.json()).available;
+  names = (await reply.json()).available.filter((name) => !DAYS.has(name));
 });
 
 test("every scenario reads as events of JSON", async () => {

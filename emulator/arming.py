@@ -20,6 +20,7 @@ from emulator.prefer import read_prefer
 from emulator.service import Service
 from emulator.streams.reading import scenario_from
 from emulator.streams.scenario import Scenario
+from emulator.streams.steps import Respond
 from emulator.streams.when import check_when
 from emulator.world.armed import Arming
 from emulator.world.session import Session
@@ -40,7 +41,7 @@ class Unusable(Misused):
     def __init__(self, title: str, pointer: Pointer, what: str, available: Iterable[str] = ()) -> None:
         where = "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in pointer)
         super().__init__(title, f"{where}: {what}" if where else what, available)
-        self.violations = (Violation("body", where, "arming", what, "something else"),)
+        self.violations = (Violation("body", where, "arming", what, "what was sent"),)
 
 
 def arm(service: Service, session: Session, body: Mapping[str, Any]) -> Arming:
@@ -93,6 +94,16 @@ def make(service: Service, body: Mapping[str, Any]) -> Arming:
             when=given.get("when"),
         ),
     )
+
+
+def _check_codes(service: Service, scenario: Scenario) -> None:
+    """Raise Unusable for a reply with an error code that the backend has no words for."""
+    codes = service.backend.codes
+    for line, _, _ in scenario.every_line():
+        for step in line.spoken:
+            if isinstance(step, Respond) and codes is not None and step.code is not None and step.code not in codes:
+                what = f"{service.name} has no error code {step.code[:80]!r}.{_hint(step.code[:80], codes)}"
+                raise Unusable("Unknown code", ("scenario", *line.pointer), what, sorted(codes))
 
 
 def _only(given: Mapping[str, Any]) -> None:
@@ -158,6 +169,7 @@ def _scenario(service: Service, operation: Operation | None, value: Any) -> Scen
         fail = _failing("Unusable scenario", "scenario")
         operations = service.document.operations
         scenario = scenario_from(value, name, operations, backend.speaks, fail, backend.chat_text)
+        _check_codes(service, scenario)
     if scenario.operation is not None and scenario.operation not in service.document.operations:
         raise _unknown_operation(service, ("scenario", "operation"), scenario.operation)
     playing = backend.chat_text if must_answer(scenario) else service.document.operations

@@ -21,7 +21,7 @@ from emulator.streams.reading import mistakes_in
 from emulator.streams.scenario import Line, Scenario
 from emulator.streams.scene import Scene
 from emulator.streams.shelf import ANY
-from emulator.streams.steps import Respond, Send
+from emulator.streams.steps import Fail, Respond, Send
 from emulator.streams.values import Mistake
 from emulator.streams.when import mismatch, unknown
 from emulator.streams.words import STEPS
@@ -52,6 +52,8 @@ def check(settings: Settings) -> Checked:
         except Broken as error:
             checked.findings.append(str(error))
     for folder in scenario_folders(settings):
+        for stray in sorted([*folder.rglob("*.yml"), *folder.glob("*/*.json")]):
+            checked.findings.append(f"{stray}: a scenario's file ends in .yaml, so this one is not read")
         for file in sorted(folder.rglob("*.yaml")):
             checked.scenarios += 1
             found = [str(finding) for finding in check_file(folder, file, list(services), sound)]
@@ -123,6 +125,8 @@ class _File:
 
     def _played(self, scenario: Scenario) -> Iterator[Broken]:
         events: dict[Pointer, _Verdict] = {}
+        for place, mistake in dict(_unheard(scenario, self._rehearsals)).items():
+            yield self._broken(place, mistake)
         for rehearsal in self._rehearsals:
             for operation in _operations(scenario, rehearsal):
                 scene = rehearsal.scene(operation)
@@ -175,6 +179,23 @@ def _operations(scenario: Scenario, rehearsal: Rehearsal) -> list[Operation]:
     if scenario.operation is not None:
         return [operations[scenario.operation]] if scenario.operation in operations else []
     return rehearsal.answering() if scenario.speaks else list(operations.values())
+
+
+def _unheard(scenario: Scenario, rehearsals: list[Rehearsal]) -> Iterator[tuple[Pointer, str]]:
+    """Steps that one of the operations cannot say although its backend can, and misspelt codes of failures."""
+    known = {code for one in rehearsals for code in one.service.backend.failures}
+    for rehearsal in rehearsals:
+        backend = rehearsal.service.backend
+        for line, _, _ in scenario.every_line():
+            deaf = [one.id for one in _operations(scenario, rehearsal) if line.word in backend.mute.get(one.id, ())]
+            if deaf:
+                yield (*line.pointer, line.word), f"{_listed(deaf)} cannot say {line.word!r}; name another operation"
+            for step in line.spoken:
+                if isinstance(step, Fail) and step.code is not None and step.code not in known:
+                    near = nearest(step.code, backend.failures)
+                    if near:
+                        what = f"{backend.name} has no failure {step.code!r}; did you mean {' or '.join(near)}?"
+                        yield (*line.pointer, line.word), what
 
 
 def _unfolded(scenario: Scenario, scene: Scene) -> Iterator[Broken]:

@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from emulator.backends import Ask
-from emulator.errors import Misused
+from emulator.call import Reply, Stream
+from emulator.damage import can_strike
+from emulator.errors import Broken, Misused
 from emulator.fault import Fault
 from emulator.prefer import Preference, read_prefer
 from emulator.service import Service
@@ -21,6 +23,8 @@ from emulator.world.armed import Arming
 from emulator.world.journal import Entry
 
 MOST_MISSES = 20
+USELESS = "its fault could do nothing to a reply that is no stream"
+ASKED = "the call itself asks for something else"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +53,11 @@ def choose(service: Service, ask: Ask, entry: Entry, preference: Preference | No
     """What this call does; near misses go to its entry. Raises Misused for a scenario that is not there, Broken for one
     that cannot be used."""
     assert ask.operation is not None
+    armed = _armed(ask)
     if preference is not None:
+        entry.near_misses = tuple(_passed_over(ask, armed))
         return Choice("prefer", preference)
     text = _asked(ask)
-    armed = _armed(ask)
     automatic = service.scenarios.automatic(ask.operation.id)
     if named is None and text is None and not armed and not automatic:
         return Choice()
@@ -75,6 +80,7 @@ def _first(
 ) -> Choice | None:
     for by, wanted in (("header", named), ("text", None if text is None else service.scenarios.get(text))):
         if wanted is not None and (unfolded := _played(ask, scene, wanted, misses)) is not None:
+            misses += _passed_over(ask, armed)
             return Choice(by, None, wanted, unfolded)
     for arming in armed:
         choice = _of_arming(service, ask, scene, arming, misses)
@@ -85,6 +91,13 @@ def _first(
     if found is not None and (unfolded := _played(ask, scene, found, misses)) is not None:
         return Choice("when", None, found, unfolded)
     return None
+
+
+def _passed_over(ask: Ask, armed: Sequence[Arming]) -> list[str]:
+    """What was armed for such a call, and waits for one that asks for nothing."""
+    assert ask.operation is not None
+    waiting = [one.id for one in armed if one.operation in (None, ask.operation.id)]
+    return [f"armed {id}: {ASKED}" for id in waiting[:MOST_MISSES]]
 
 
 def _asked(ask: Ask) -> str | None:
@@ -140,8 +153,15 @@ def _played(ask: Ask, scene: Scene, scenario: Scenario, misses: list[str]) -> Un
     if scenario.operation not in (None, ask.operation.id):
         misses.append(f"{scenario.name}: it is for {scenario.operation}")
         return None
-    unfolded = scenario.unfold(scene)
-    if unfolded.answers and ask.operation.id not in ask.backend.chat_text:
+    if ask.operation.id in ask.backend.chat_text:
+        return scenario.unfold(scene)
+    try:
+        unfolded = scenario.unfold(scene)
+    except (Broken, Misused) as error:
+        # It may speak of what only a call that it is for has.
+        misses.append(f"{scenario.name}: {error}")
+        return None
+    if unfolded.answers:
         misses.append(f"{scenario.name}: {ask.operation.id} gives no answer that it could be played in")
         return None
     return unfolded
@@ -177,9 +197,13 @@ def _of_arming(service: Service, ask: Ask, scene: Scene, arming: Arming, misses:
     return Choice("armed", None, scenario, unfolded, arming, ready.faults)
 
 
-def settle(ask: Ask, entry: Entry, choice: Choice) -> None:
-    """The call was not refused: count it, note what was chosen, spend what was armed, move the states on."""
+def settle(ask: Ask, entry: Entry, choice: Choice, reply: Reply | Stream) -> None:
+    """The call was not refused: count it, note what was chosen, spend what was armed, move the states on. Faults that
+    were armed for any operation wait for another call when they could do nothing to this one's reply."""
     assert ask.operation is not None
+    if choice.arming is not None and isinstance(reply, Reply) and _useless(choice, reply):
+        entry.near_misses = (f"armed {choice.arming.id}: {USELESS}", *entry.near_misses)[:MOST_MISSES]
+        choice = Choice()
     story = ask.world.story
     story.calls[ask.operation.id] = story.calls.get(ask.operation.id, 0) + 1
     entry.chosen_by = choice.by
@@ -197,3 +221,12 @@ def settle(ask: Ask, entry: Entry, choice: Choice) -> None:
         sources += [(fault, f"armed {choice.arming.id}") for fault in choice.faults]
     ask.faults[:] = [fault for fault, _ in sources]
     entry.faults = tuple({"name": fault.name, "source": source} for fault, source in sources)
+
+
+def _useless(choice: Choice, reply: Reply) -> bool:
+    """Whether faults were armed alone, for any operation, and can do nothing to this one's reply."""
+    assert choice.arming is not None
+    if choice.scenario is not None or choice.preference is not None or choice.arming.operation is not None:
+        return False
+    json = any(name.lower() == "content-type" and "json" in value for name, value in reply.headers)
+    return not can_strike(choice.faults, reply.body, json)

@@ -28,6 +28,9 @@ from emulator.fault import FAULTS, LAST, Fault
 
 MOST_PIECES = 100_000
 """Chunks that one answer is cut into; what follows is left whole."""
+MOST_ADDED = 10_000
+MOST_ADDED_BYTES = 32 * 1024 * 1024
+"""Events, and bytes of them, that all faults of an answer may add to it: they multiply one another."""
 MOST_NOTED = 100
 """Faults among the steps of one answer whose outcome is kept."""
 PACE = 0.1
@@ -153,6 +156,25 @@ class _Counts:
     events: int = 0
     bytes: int = 0
     pieces: int = 0
+    added: int = 0
+    added_bytes: int = 0
+
+    def add(self, size: int) -> bool:
+        """Whether one more event may come that nobody said."""
+        self.added += 1
+        self.added_bytes += size
+        return self.added <= MOST_ADDED and self.added_bytes <= MOST_ADDED_BYTES
+
+
+def can_strike(faults: Iterable[Fault], body: bytes, json: bool) -> bool:
+    """Whether any of the faults would do something to a whole reply, whatever chance says."""
+    sure = [replace(fault, options={**fault.options, "chance": None}) for fault in faults]
+    damage = Damage(sure, 0)
+    for _ in damage.reply(body, json):
+        pass
+    untimed = (fault.event is None and fault.byte is None for fault in sure)
+    early = (FAULTS[fault.name].head or fault.name == "latency" for fault in sure)
+    return any(a and b for a, b in zip(untimed, early, strict=True)) or any(one.applied for one in damage.outcomes)
 
 
 class Damage:
@@ -194,7 +216,7 @@ class Damage:
         for mark in marks:
             name = mark.fault.name
             if name in IN_EVENTS:
-                units = _in_events(units, mark, _Pick(mark), self._pings)
+                units = _in_events(units, mark, _Pick(mark), self._pings, self._counts)
             elif mark.fault.byte is not None:
                 at_bytes.append(mark)
             elif name in MANNERS and mark.fault.event is None:
@@ -214,7 +236,7 @@ class Damage:
         for mark in marks:
             name, fault = mark.fault.name, mark.fault
             if name in IN_EVENTS:
-                units = _in_events(units, mark, _Pick(mark), tuple)
+                units = _in_events(units, mark, _Pick(mark), tuple, self._counts)
             elif name == "latency" and fault.event is None and fault.byte is None:
                 continue
             elif name in PLACES and fault.event is None and fault.byte is None:
@@ -309,7 +331,9 @@ class Damage:
             if chance is not None and mark.rng.random() >= chance:
                 continue
             if mark.fault.name != "reorder":
-                frames = [one for old in frames for one in _changed(old, mark.fault, mark.outcome, self._pings)]
+                frames = [
+                    one for old in frames for one in _changed(old, mark.fault, mark.outcome, self._pings, self._counts)
+                ]
             elif not frame.final:
                 mark.outcome.strike(frame.index)
                 later = True
@@ -366,7 +390,11 @@ class _Pick:
 
 
 def _in_events(
-    units: Iterator[_Unit], mark: _Mark, hit: Callable[[_Frame], bool], pings: Callable[[], Iterable[_Frame]]
+    units: Iterator[_Unit],
+    mark: _Mark,
+    hit: Callable[[_Frame], bool],
+    pings: Callable[[], Iterable[_Frame]],
+    counts: _Counts,
 ) -> Iterator[_Unit]:
     """Stage 1: a fault that changes the events that it hits."""
     fault, outcome = mark.fault, mark.outcome
@@ -391,18 +419,23 @@ def _in_events(
             else:
                 held = unit
         else:
-            yield from _changed(unit, fault, outcome, pings)
+            yield from _changed(unit, fault, outcome, pings, counts)
     if held is not None:
         yield held
 
 
-def _changed(frame: _Frame, fault: Fault, outcome: Outcome, pings: Callable[[], Iterable[_Frame]]) -> Iterator[_Frame]:
+def _changed(
+    frame: _Frame, fault: Fault, outcome: Outcome, pings: Callable[[], Iterable[_Frame]], counts: _Counts
+) -> Iterator[_Frame]:
     match fault.name:
         case "drop":
             outcome.strike(frame.index)
         case "duplicate":
             outcome.strike(frame.index)
-            for _ in range(1 + fault.option("times")):
+            yield frame
+            for _ in range(fault.option("times")):
+                if not counts.add(len(frame.data)):
+                    break
                 yield frame
         case "malformed":
             damaged = _malformed(frame)
@@ -414,6 +447,8 @@ def _changed(frame: _Frame, fault: Fault, outcome: Outcome, pings: Callable[[], 
             if one:
                 outcome.strike(frame.index)
                 for _ in range(fault.option("count")):
+                    if not counts.add(sum(len(ping.data) for ping in one)):
+                        break
                     yield from one
             yield frame
 

@@ -235,10 +235,13 @@ class Damaged:
             await self._put({"type": "http.response.body", "body": b"", "more_body": False})
             return
         self._raw.end()
-        # The server has written nothing and takes the answer for unfinished until the connection is gone.
-        await self._line.rest(self._loop.time() + self._settings.limits.send_seconds)
-        if not self._line.left:
-            await abort(self._scope)
+
+    async def wait_for_the_end(self) -> None:
+        """Where the connection was written to directly, the server takes the answer for unfinished until it is gone."""
+        if self._raw is not None and self.ended:
+            await self._line.rest(self._loop.time() + self._settings.limits.send_seconds)
+            if not self._line.left:
+                await abort(self._scope)
 
     def note(self, entry: Entry) -> None:
         """Tell the journal what became of each fault."""
@@ -289,12 +292,10 @@ class Replying:
         except OSError:
             self._line.left = True
         finally:
-            watcher.cancel()
             if session is not None:
                 session.held.discard(self._line)
             self._note()
-        if self._damaged is not None and self._damaged.broken:
-            raise ConnectionResetError("the answer was cut on purpose")
+            await _over(watcher, self._damaged)
 
     async def _answer(self) -> None:
         answered, reply = self._answered, self._reply
@@ -325,6 +326,17 @@ class Replying:
             ended = damaged.ended
         entry.closed = "cut" if damaged is not None and damaged.cut else "left" if not ended else None
         session.journal.close(entry)
+
+
+async def _over(watcher: asyncio.Task[None], damaged: Damaged | None) -> None:
+    """An answer is noted down: leave its connection as it has to be."""
+    try:
+        if damaged is not None:
+            await damaged.wait_for_the_end()
+    finally:
+        watcher.cancel()
+    if damaged is not None and damaged.broken:
+        raise ConnectionResetError("the answer was cut on purpose")
 
 
 def _length(actions: Iterable[Action], until: type | tuple[type, ...] = Truncate) -> int:
@@ -384,11 +396,9 @@ class Sending:
             log.exception("a stream of %s broke", self._answered.entry.operation if self._answered.entry else "nothing")
             await abort(self._scope)
         finally:
-            watcher.cancel()
             performance.leave()
             self._note()
-        if self._damaged is not None and self._damaged.broken:
-            raise ConnectionResetError("the answer was cut on purpose")
+            await _over(watcher, self._damaged)
 
     async def _run(self) -> None:
         """Without faults, until one stands among the steps."""

@@ -287,3 +287,56 @@ def test_what_is_armed_outlives_a_snapshot(control: Control, dify: Dify) -> None
     assert [entry["scenario"] for entry in control.entries(dify.session)] == [INLINE, INLINE]
     kept["armed"]["items"][0]["scenario"] = "no-such"
     assert "no-such" in control.refused(400, "PUT", f"{path}/snapshot", json=kept)["detail"]
+
+
+# ---- Calls that an arming is not for ----
+
+
+def test_a_fault_that_can_do_nothing_to_a_reply_waits_for_a_stream(control: Control, dify: Dify) -> None:
+    id = control.arm(dify.session, fault={"truncate": {"event": 3}})["id"]
+    assert dify.get("/conversations").status_code == 200
+    (entry,) = control.entries(dify.session)
+    assert (entry["fault"], entry["near_misses"]) == (
+        None,
+        [f"armed {id}: its fault could do nothing to a reply that is no stream"],
+    )
+    dify.post("/chat-messages", inputs={}, query="Hi", response_mode="streaming")
+    assert control.entries(dify.session)[-1]["faults"][0]["applied"]
+    assert control.ok("GET", f"/sessions/{dify.session}/armed") == {"armed": []}
+
+
+def test_one_for_a_named_operation_is_spent_there_whatever_it_can_do(control: Control, dify: Dify) -> None:
+    control.arm(dify.session, operation="getConversationsList", fault="coalesce")
+    dify.get("/conversations")
+    (fault,) = control.entries(dify.session)[-1]["faults"]
+    assert (fault["name"], fault["applied"]) == ("coalesce", False)
+
+
+def test_values_that_only_a_question_has_do_no_harm_to_other_calls(control: Control, dify: Dify) -> None:
+    control.arm(dify.session, scenario={"steps": [{"say": "You asked {{ request.body.query }}"}]})
+    reply = dify.get("/conversations")
+    assert reply.status_code == 200
+    (miss,) = control.entries(dify.session)[-1]["near_misses"]
+    assert "there is no 'query'" in miss
+    assert said(dify, "why?") == "You asked why?"
+
+
+def test_what_waits_while_the_call_asks_for_something_else_is_told(control: Control, dify: Dify) -> None:
+    id = control.arm(dify.session, fault="reset")["id"]
+    dify.http.get("/info", headers={"Prefer": "code=401"})
+    chat(dify, "/scenario default")
+    misses = [entry["near_misses"] for entry in control.entries(dify.session)]
+    assert misses == [[f"armed {id}: the call itself asks for something else"]] * 2
+
+
+def test_an_unknown_code_is_refused_when_it_is_armed(control: Control, session_name: str) -> None:
+    body = {"backend": "dify", "scenario": {"steps": [{"reply": {"status": 400, "code": "not_foun"}}]}}
+    problem = control.refused(400, "POST", f"/sessions/{session_name}/armed", json=body)
+    assert "not_found" in problem["available"] and "Did you mean not_found" in problem["detail"]
+
+
+def test_faults_that_multiply_one_another_are_bounded(control: Control, dify: Dify) -> None:
+    control.arm(dify.session, fault=[{"duplicate": {"event": 0, "times": 100}}] * 10)
+    reply = chat(dify)
+    assert len(reply.content) < 33 * 1024 * 1024
+    assert dify.get("/info").status_code == 200

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import jsonschema
@@ -36,6 +40,9 @@ SCHEMA = jsonschema.Draft202012Validator(schema())
 
 class Mistake(Exception):
     """What the tests' `fail` makes."""
+
+
+ROOT = Path(__file__).parent.parent
 
 
 def fail(pointer: tuple[str | int, ...], what: str) -> Exception:
@@ -205,3 +212,16 @@ def test_no_durations(written: Any) -> None:
 
 def test_another_bound() -> None:
     assert duration("24h", longest=86_400) == 86_400
+
+
+def test_the_page_about_faults_is_what_the_table_says() -> None:
+    made = subprocess.run(
+        [sys.executable, "-c", "import fault_docs; print(fault_docs.text(), end='')"],
+        cwd=ROOT / "scripts",
+        env={**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'scripts'}"},
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=True,
+    ).stdout
+    assert (ROOT / "docs" / "faults.md").read_text("utf-8") == made, "run scripts/fault_docs.py"

@@ -49,12 +49,12 @@ def nothing_went_wrong(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
     assert [record.getMessage() for record in caplog.get_records("call") if record.levelno >= logging.ERROR] == []
 
 
-def arm(app: Any, session: str, backend: str, fault: Any) -> None:
+def arm(app: Any, session: str, backend: str, fault: Any, operation: str | None = None) -> None:
     def fail(pointer: tuple[str | int, ...], what: str) -> Exception:
         return ValueError(f"{pointer}: {what}")
 
     armed = app.sessions.get(session).armed
-    armed.add(Arming(armed.new_id(), backend, fault=fault, ready=Readied(faults=parse(fault, fail))))
+    armed.add(Arming(armed.new_id(), backend, operation, fault=fault, ready=Readied(faults=parse(fault, fail))))
 
 
 def a_session() -> str:
@@ -234,7 +234,7 @@ def test_a_fault_in_a_plain_reply(server: ThreadedServer, backend: str, name: st
     asked, session = REPLIES[backend], a_session()
     whole, kept = twin(server, backend, asked)
     damaged, ended, applied = REPLIED[name]
-    arm(server.app, session, backend, name)
+    arm(server.app, session, backend, name, asked.operation)
     with Wire(server) as wire:
         seen = wire.ask(asked, session, quiet_after=0)
     assert (seen.body, seen.ended) == (damaged(whole.body), ended)

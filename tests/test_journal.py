@@ -443,3 +443,11 @@ def test_the_journal_is_the_sessions_own(dify: Dify, another: Another) -> None:
     dify.get("/info")
     other.get("/meta")
     assert (last(dify)["operation"], last(other)["operation"]) == ("getChatAppInfo", "getChatAppMeta")
+
+
+def test_a_password_that_a_refusal_quotes_is_not_shown() -> None:
+    body = b'{"detail":[{"input":"username=demo&password=hidden-9","type":"x"}]}'
+    entry = note(journal(), Call("POST", "/login", headers={"x-access-token": "hidden-9", "x-plain": "seen"}))
+    entry.reply_headers, entry.reply_body = (("Content-Type", "application/json"),), body
+    shown = json.dumps(entry.shown())
+    assert "hidden-9" not in shown and "username=demo" in shown and "seen" in shown

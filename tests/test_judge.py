@@ -420,7 +420,7 @@ TYPES = st.sampled_from(
     st.one_of(TYPES, ANY_TEXT),
     st.text(max_size=12),
 )
-@settings(max_examples=400, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @example("uploadChatFile", b"", b"", "multipart/form-data; boundary=limit", "")
 @example("uploadChatFile", b"x", b"", "multipart/form-data; boundary=" + "b" * 500, "")
 @example("sendChatMessage", b"\xff", b"%FF", "application/json", "\x00")
@@ -436,7 +436,7 @@ def test_the_judge_never_raises(operation: str, body: bytes, query: bytes, kind:
 
 
 @given(st.sampled_from(sorted(BODIES)), st.data())
-@settings(max_examples=300, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_the_judge_never_raises_at_a_body_that_is_nearly_right(operation: str, data: st.DataObject) -> None:
     body = dict(body_of(operation))
     names = [*BODIES[operation]["properties"], "other"]
@@ -545,7 +545,7 @@ COMPARED = sorted(set(OPERATIONS) - {"uploadChatFile", "audioToText"})
 
 
 @given(random_calls())
-@settings(max_examples=600, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(max_examples=600, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 def test_the_judge_accepts_what_openapi_core_accepts(drawn: tuple[str, Call]) -> None:
     operation, call = drawn
     judgement = judge(operation, call)

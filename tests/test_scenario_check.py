@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from emulator.checking import check_file
+from emulator.checking import check, check_file
 from emulator.cli import main
 from emulator.errors import Broken
 from emulator.rehearsal import Rehearsal
@@ -225,3 +225,20 @@ def test_what_is_found_in_own_folders_is_told_by_the_command(
     out, err = capsys.readouterr()
     assert [line.partition(": ")[0] for line in out.splitlines()] == [f"{file}:3:3", f"{file}:4:3"]
     assert err.endswith("scenarios checked, 2 findings\n")
+
+
+@pytest.mark.parametrize(
+    ("where", "text", "told"),
+    [
+        ("dify/a.yaml", "steps: [error: rate_limit_eror]\n", "a.yaml:1:9: dify has no failure 'rate_limit_eror'; did"),
+        ("ruoyi/a.yaml", "steps:\n  - say: a\n  - audio: b\n", "a.yaml:3:5: chat_stream_endpoint_api_ai_deepseek_chat_stream_post"),
+        ("dify/a.yml", "steps: [ping]\n", "a.yml: a scenario's file ends in .yaml, so this one is not read"),
+        ("dify/a.json", "{}", "a.json: a scenario's file ends in .yaml"),
+    ],
+)
+def test_what_would_go_unnoticed_is_told(tmp_path: Path, where: str, text: str, told: str) -> None:
+    file = tmp_path / where
+    file.parent.mkdir()
+    file.write_text(text)
+    (finding,) = check(Settings(scenarios=tmp_path)).findings
+    assert told in finding

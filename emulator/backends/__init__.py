@@ -116,10 +116,11 @@ class Backend:
     refusal in the backend's own envelope; beside its own codes it gets those of `HOUSE_CODES`. `chat_text` names the
     operations that can play a scenario and the body member that holds what the person said; `turn` tells how many
     questions the conversation of such a call has heard, this one included. `declare` declares the collections of a
-    world, so that a snapshot can be put back into it. `speaks` are the words of the steps that its dialect can say.
-    `bases` are the paths in front of the spec's, where there are more than the one of its server URL; `codes` are those
-    that `refuse` has words for, None for any; with `slashless` a path that ends in a slash is served without it, too.
-    `accounts` are what further keys can be let in as (see `Settings.keys`), None where any name may be one some day.
+    world, so that a snapshot can be put back into it. `speaks` are the words of the steps that its dialect can say,
+    `mute` those that single operations cannot; `failures` are codes that an answer can fail with. `bases` are the paths
+    in front of the spec's, where there are more than the one of its server URL; `codes` are those that `refuse` has
+    words for, None for any; with `slashless` a path that ends in a slash is served without it, too. `accounts` are what
+    further keys can be let in as (see `Settings.keys`), None where any name may be one some day.
     """
 
     name: str
@@ -137,6 +138,8 @@ class Backend:
     turn: Callable[[Ask], int] = lambda ask: 1
     declare: Callable[[World], object] = lambda world: None
     speaks: frozenset[str] = frozenset(VERBS.values())
+    mute: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    failures: frozenset[str] = frozenset()
     codes: frozenset[str] | None = None
     differences: tuple[Difference, ...] = ()
     credentials: tuple[Credential, ...] = ()

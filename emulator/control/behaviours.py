@@ -172,6 +172,9 @@ def _fork_session(ask: Ask) -> Reply:
     check_name(to)
     if to == ask.name:
         raise Misused("The same session", "A session cannot be forked to itself; name another one.", (), 409)
+    if to in sessions.names():
+        what = f"The session {to!r} is in use; delete it first, or name another one."
+        raise Misused("Session in use", what, (), 409)
     snapshot.fork(sessions, ask.name, to, ask.server.services)
     return _json(sessions.peek(to).shown(), 201, (("Location", f"{BASE}/sessions/{to}"),))
 

@@ -18,7 +18,7 @@ from functools import lru_cache
 from typing import Any
 
 MOST_STATES = 400
-LONGEST_TEXT = 4_096
+LONGEST_TEXT = 1_024
 """Characters of a text that are looked at."""
 LONGEST_PATTERN = 1_000
 DEEPEST = 40

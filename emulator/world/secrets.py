@@ -18,14 +18,18 @@ SECRET_HEADERS = frozenset(
     {"authorization", "cookie", "set-cookie", "proxy-authorization", "x-api-key", "api-key", "x-auth-token"}
 )
 
-SECRET_ENDS = ("password", "passwd", "pwd", "passphrase", "secret", "token", "apikey", "authorization", "credential")
+SECRET_ENDS = (
+    *("password", "passwd", "pwd", "passphrase", "secret", "token", "apikey", "privatekey"),
+    *("authorization", "authentication", "credential"),
+)
 """A name is secret when it ends in one of these, whatever its case and without `_`, `-` and blanks."""
 MARKS = re.compile(r"[_\-. ]")
 MOST_NAME = 200
 
 # Only to pass by texts in which nothing can be secret; a name may be written with escapes.
 SUSPECT = re.compile(
-    r"passw|pwd|passphrase|secret|token|api[_\-. ]?key|authorization|credential|\\u00|%[4-7]", re.IGNORECASE
+    r"passw|pwd|passphrase|secret|token|(?:api|private)[_\-. ]?key|authenti|authorization|credential|\\u00|%[4-7]",
+    re.IGNORECASE,
 )
 # One JSON string, perhaps cut off, and whether a colon makes it a name.
 STRING = re.compile(r'"((?:[^"\\]++|\\.)*+)(?:"|\\?\Z)(\s*:\s*)?', re.DOTALL)
@@ -33,6 +37,8 @@ BRACKET_OR_STRING = re.compile(r'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)|[{}\[\]]', re.DO
 SCALAR = re.compile(r"[^\s,}\]]*")
 PLAIN = ("null", "true", "false", "")
 PAIR = re.compile(r"(?:\A|(?<=&))([^=&]*)=([^&]*)")
+# A refusal may quote a form as a text.
+FORM_IN_TEXT = re.compile(r"(?<![\w.%-])([\w.-]{2,60})=([^&\s\"\\]+)")
 BOUNDARY = re.compile(r'boundary=(?:"([^"]{1,100})"|([^\s;"]{1,100}))', re.IGNORECASE)
 FIELD_NAME = re.compile(r'\bname="([^"\r\n]*)"', re.IGNORECASE)
 COUNTED = re.compile(r"-?[0-9]")
@@ -45,7 +51,9 @@ def is_secret(name: str) -> bool:
 
 def headers(given: Mapping[str, str]) -> dict[str, str]:
     """Headers without secrets."""
-    return {name: HIDDEN if name.lower() in SECRET_HEADERS else value for name, value in given.items()}
+    return {
+        name: HIDDEN if name.lower() in SECRET_HEADERS or is_secret(name) else value for name, value in given.items()
+    }
 
 
 def query(text: str) -> str:
@@ -87,7 +95,11 @@ def json_text(text: str) -> str:
         if not _open(_name(found[1]), text[found.end() : end]):
             pieces += [text[done : found.end()], f'"{HIDDEN}"']
             done = end
-    return "".join(pieces) + text[done:] if pieces else text
+    return FORM_IN_TEXT.sub(_pair, "".join(pieces) + text[done:] if pieces else text)
+
+
+def _pair(found: re.Match[str]) -> str:
+    return f"{found[1]}={HIDDEN}" if is_secret(found[1]) else found[0]
 
 
 def _open(name: str, text: str) -> bool:

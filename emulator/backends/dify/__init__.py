@@ -65,6 +65,7 @@ BACKEND = Backend(
         exposed=("X-Env", "X-Trace-Id", "X-Version"),
         on_405=False,
     ),
+    failures=frozenset(ERRORS),
     chat_text={"sendChatMessage": "query"},
     codes=frozenset({*ERRORS, *HOUSE_CODES}),
     turn=chat.turn_of,

@@ -8,7 +8,7 @@ from emulator.backends.plainchat import chat, conversations, files, users
 from emulator.backends.plainchat.differences import DIFFERENCES
 from emulator.backends.plainchat.records import data_of
 from emulator.backends.plainchat.seeding import CALLER, DEMO, PASSWORD, populate
-from emulator.backends.plainchat.turn import SPEAKS
+from emulator.backends.plainchat.turn import REASONS, SPEAKS
 from emulator.backends.plainchat.wire import ERRORS, refuse
 
 BACKEND = Backend(
@@ -39,6 +39,7 @@ BACKEND = Backend(
     declare=data_of,
     chat_text={"sendChatMessage": "message"},
     speaks=SPEAKS,
+    failures=frozenset(REASONS),
     differences=DIFFERENCES,
     credentials=(
         Credential(f"{DEMO} / {PASSWORD}", "user name and password; there is no token"),

@@ -6,6 +6,7 @@ from emulator.backends import Backend, Credential, Extra
 from emulator.backends.ruoyi import chats, deepseek, questions
 from emulator.backends.ruoyi.accounts import NAMES, authenticate, login
 from emulator.backends.ruoyi.differences import DIFFERENCES
+from emulator.backends.ruoyi.failures import APP_FAILURE, PROVIDER, UNREACHABLE
 from emulator.backends.ruoyi.files import get_file
 from emulator.backends.ruoyi.records import data_of
 from emulator.backends.ruoyi.seeding import populate
@@ -40,6 +41,8 @@ BACKEND = Backend(
     populate=populate,
     bases=BASES,
     codes=frozenset({*ERRORS, *TOKEN_ERRORS, *LOGIN_ERRORS}),
+    mute=dict.fromkeys(deepseek.FAILED, deepseek.MUTE),
+    failures=frozenset({*PROVIDER, *UNREACHABLE, APP_FAILURE}),
     turn=questions.turn_of,
     declare=data_of,
     chat_text={

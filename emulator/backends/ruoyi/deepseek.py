@@ -30,6 +30,9 @@ FAILED: Mapping[str, str] = {
 }
 """What RuoYi says when nobody answered."""
 
+MUTE = frozenset({"tool_result", "file", "replace", "audio"})
+"""Words of steps for which DeepSeek's stream has nothing."""
+
 THOUGHTS: Mapping[str, tuple[str, ...]] = {
     "en": (
         "Let me first make sure that I understand what is being asked. ",

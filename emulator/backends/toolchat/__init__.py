@@ -9,7 +9,7 @@ from emulator.backends.toolchat.differences import DIFFERENCES
 from emulator.backends.toolchat.records import data_of
 from emulator.backends.toolchat.seeding import populate
 from emulator.backends.toolchat.turn import SPEAKS
-from emulator.backends.toolchat.wire import ERRORS, refuse
+from emulator.backends.toolchat.wire import ERRORS, FAILURES, refuse
 
 BACKEND = Backend(
     name="toolchat",
@@ -42,6 +42,7 @@ BACKEND = Backend(
     declare=data_of,
     chat_text={"sendMessage": "content", "streamMessage": "content"},
     speaks=SPEAKS,
+    failures=frozenset(FAILURES),
     differences=DIFFERENCES,
     credentials=(
         *(Credential(key, f"bearer token of {name}") for key, name in KEYS.items()),

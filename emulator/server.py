@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from emulator.connection import TRANSPORT
 
@@ -27,6 +27,7 @@ class Protocol(HttpToolsProtocol):
     take the body for another request (clients that offer h2c send it with any call).
     """
 
+    _earlier: RequestResponseCycle | None = None
     _within = False
     _pending = b""
     _head_bytes = 0
@@ -61,6 +62,27 @@ class Protocol(HttpToolsProtocol):
         if self._head_bytes > MOST_HEAD:
             self._refuse_head()
         super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        """The head of a request is whole."""
+        # None before the first call, whatever its type says.
+        under_way: RequestResponseCycle | None = self.cycle
+        if self._earlier is None and under_way and not under_way.response_complete:
+            self._earlier = under_way
+        super().on_headers_complete()
+
+    def on_response_complete(self) -> None:
+        """An answer has had its end; a call that came behind it is next."""
+        self._earlier = self.pipeline[-1][0] if len(self.pipeline) > 1 else None
+        super().on_response_complete()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The connection is gone. uvicorn tells the last of several calls; the one being answered has to hear of it,
+        or an answer that was cut would be taken for one that is missing."""
+        if self._earlier is not None and not self._earlier.response_complete:
+            self._earlier.disconnected = True
+            self._earlier.message_event.set()
+        super().connection_lost(exc)
 
     def on_message_complete(self) -> None:
         """A request is whole."""

@@ -7,6 +7,7 @@ What would have been sent comes from a twin: a session of the same seed that mak
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import re
 import socket
@@ -584,3 +585,17 @@ def test_the_bundled_disconnect_is_told_as_a_fault(server: ThreadedServer) -> No
     assert (seen.ended, entry.closed, entry.shown()["fault"]) == ("reset", "cut", "reset")
     assert entry.faults == ({"name": "reset", "source": "scenario disconnect-mid-stream", "applied": True},)
     assert len(entry.frames) == len(seen.chunks)
+
+
+@pytest.mark.parametrize("fault", ["refuse", "reset", "slow_headers", {"content_length": 5}], ids=str)
+def test_a_call_behind_a_damaged_one_leaves_no_error(server: ThreadedServer, fault: Any) -> None:
+    """Two calls in one write: the first ends the connection, the second has nobody to answer to."""
+    asked, session = REPLIES["dify"], a_session()
+    arm(server.app, session, "dify", fault)
+    with Wire(server) as wire:
+        wire.sock.sendall(asked.request(session) * 2)
+        with contextlib.suppress(ConnectionResetError):
+            wire.rest()
+    assert entry_of(server, session, asked.operation).closed == ("cut" if fault != "slow_headers" else None)
+    with Wire(server) as wire:
+        assert wire.ask(asked, session).status == 200

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -19,12 +19,14 @@ from emulator.settings import Profile, Settings
 from emulator.world.armed import Armed
 from emulator.world.clock import Clock
 from emulator.world.journal import Journal
-from emulator.world.patching import check_members
+from emulator.world.patching import MOST_STATES, check_members
 from emulator.world.seed import Seed
 from emulator.world.store import Store
 
 SESSION_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 DEFAULT = "default"
+MOST_PLAYS = 10_000
+"""Scenarios whose plays are counted in one session and backend."""
 WEIGH_EVERY = 32
 """Calls between two looks at how much all sessions keep."""
 
@@ -32,11 +34,20 @@ WEIGH_EVERY = 32
 @dataclass(slots=True)
 class Story:
     """How far the scenarios of one backend have come in one session: named `states` with their data, how often each
-    operation was called (`calls`, refused ones left out) and each scenario was played (`plays`)."""
+    operation was called (`calls`, refused ones left out) and each scenario was played (`plays`). Scenarios that come
+    inline make both lists as long as they like, so that of too many names the oldest leave."""
 
     states: dict[str, Any] = field(default_factory=dict)
     calls: dict[str, int] = field(default_factory=dict)
     plays: dict[str, int] = field(default_factory=dict)
+
+    def played(self, name: str, becomes: Mapping[str, Any]) -> None:
+        """A scenario was played, and these states are so now."""
+        self.plays[name] = self.plays.get(name, 0) + 1
+        self.states |= becomes
+        for names, most in ((self.plays, MOST_PLAYS), (self.states, MOST_STATES)):
+            while len(names) > most:
+                del names[next(iter(names))]
 
 
 @dataclass(slots=True)

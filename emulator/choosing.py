@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from emulator.backends import Ask
-from emulator.call import Reply, Stream
-from emulator.damage import can_strike
+from emulator.damage import can_strike_reply
 from emulator.errors import Broken, Misused
 from emulator.fault import Fault
 from emulator.prefer import Preference, read_prefer
@@ -187,6 +186,10 @@ def _of_arming(service: Service, ask: Ask, scene: Scene, arming: Arming, misses:
             return None
         return Choice("armed", preference, arming=arming, faults=ready.faults)
     if ready.scenario is None:
+        answers = ask.operation.id in ask.backend.chat_text
+        if arming.operation is None and not answers and not can_strike_reply(ready.faults):
+            misses.append(f"{label}: {USELESS}")
+            return None
         return Choice("armed", arming=arming, faults=ready.faults)
     scenario = service.scenarios.get(ready.scenario) if isinstance(ready.scenario, str) else ready.scenario
     own: list[str] = []
@@ -197,13 +200,9 @@ def _of_arming(service: Service, ask: Ask, scene: Scene, arming: Arming, misses:
     return Choice("armed", None, scenario, unfolded, arming, ready.faults)
 
 
-def settle(ask: Ask, entry: Entry, choice: Choice, reply: Reply | Stream) -> None:
-    """The call was not refused: count it, note what was chosen, spend what was armed, move the states on. Faults that
-    were armed for any operation wait for another call when they could do nothing to this one's reply."""
+def settle(ask: Ask, entry: Entry, choice: Choice) -> None:
+    """The call was not refused: count it, note what was chosen, spend what was armed, move the states on."""
     assert ask.operation is not None
-    if choice.arming is not None and isinstance(reply, Reply) and _useless(choice, reply):
-        entry.near_misses = (f"armed {choice.arming.id}: {USELESS}", *entry.near_misses)[:MOST_MISSES]
-        choice = Choice()
     story = ask.world.story
     story.calls[ask.operation.id] = story.calls.get(ask.operation.id, 0) + 1
     entry.chosen_by = choice.by
@@ -212,8 +211,7 @@ def settle(ask: Ask, entry: Entry, choice: Choice, reply: Reply | Stream) -> Non
     sources: list[tuple[Fault, str]] = []
     if choice.scenario is not None and choice.unfolded is not None:
         name = entry.scenario = choice.scenario.name
-        story.plays[name] = story.plays.get(name, 0) + 1
-        story.states |= choice.unfolded.becomes
+        story.played(name, choice.unfolded.becomes)
         sources += [(fault, f"scenario {name}") for fault in (*choice.unfolded.faults, *ask.faults)]
     if choice.arming is not None:
         entry.chosen_by = f"armed {choice.arming.id}"
@@ -221,12 +219,3 @@ def settle(ask: Ask, entry: Entry, choice: Choice, reply: Reply | Stream) -> Non
         sources += [(fault, f"armed {choice.arming.id}") for fault in choice.faults]
     ask.faults[:] = [fault for fault, _ in sources]
     entry.faults = tuple({"name": fault.name, "source": source} for fault, source in sources)
-
-
-def _useless(choice: Choice, reply: Reply) -> bool:
-    """Whether faults were armed alone, for any operation, and can do nothing to this one's reply."""
-    assert choice.arming is not None
-    if choice.scenario is not None or choice.preference is not None or choice.arming.operation is not None:
-        return False
-    json = any(name.lower() == "content-type" and "json" in value for name, value in reply.headers)
-    return not can_strike(choice.faults, reply.body, json)

@@ -31,6 +31,7 @@ MOST_PIECES = 100_000
 MOST_ADDED = 10_000
 MOST_ADDED_BYTES = 32 * 1024 * 1024
 """Events, and bytes of them, that all faults of an answer may add to it: they multiply one another."""
+SOME_REPLY = '{"text": "一 "}'.encode()
 MOST_NOTED = 100
 """Faults among the steps of one answer whose outcome is kept."""
 PACE = 0.1
@@ -166,15 +167,14 @@ class _Counts:
         return self.added <= MOST_ADDED and self.added_bytes <= MOST_ADDED_BYTES
 
 
-def can_strike(faults: Iterable[Fault], body: bytes, json: bool) -> bool:
-    """Whether any of the faults would do something to a whole reply, whatever chance says."""
-    sure = [replace(fault, options={**fault.options, "chance": None}) for fault in faults]
-    damage = Damage(sure, 0)
-    for _ in damage.reply(body, json):
+def can_strike_reply(faults: Iterable[Fault]) -> bool:
+    """Whether any of the faults could do something to a whole JSON reply, whatever chance says."""
+    if any(FAULTS[fault.name].head or fault.name == "latency" or fault.byte is not None for fault in faults):
+        return True
+    damage = Damage((replace(fault, options={**fault.options, "chance": None}) for fault in faults), 0)
+    for _ in damage.reply(SOME_REPLY, json=True):
         pass
-    untimed = (fault.event is None and fault.byte is None for fault in sure)
-    early = (FAULTS[fault.name].head or fault.name == "latency" for fault in sure)
-    return any(a and b for a, b in zip(untimed, early, strict=True)) or any(one.applied for one in damage.outcomes)
+    return any(outcome.applied for outcome in damage.outcomes)
 
 
 class Damage:
@@ -363,10 +363,6 @@ def _raw(event: Event) -> bytes:
 def _first(marks: list[_Mark], units: Iterator[_Unit]) -> Iterator[_Unit]:
     yield from marks
     yield from units
-
-
-def _always(frame: _Frame) -> bool:
-    return True
 
 
 @dataclass(slots=True)

@@ -132,7 +132,7 @@ def _way(service: Service, ask: Ask, entry: Entry) -> Reply | Stream:
 
     choice = choose(service, ask, entry, preference, scenario)
     reply = _behave(service, ask, route, choice)
-    settle(ask, entry, choice, reply)
+    settle(ask, entry, choice)
     return reply
 
 

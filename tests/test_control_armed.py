@@ -11,7 +11,10 @@ from conftest import Dify
 from control_caller import Control
 
 from emulator.fault import FAULTS
+from emulator.testing.server import ThreadedServer
 from emulator.world.armed import MOST_ARMED
+from emulator.world.patching import MOST_STATES
+from emulator.world.session import MOST_PLAYS
 
 WORDS = {"steps": [{"say": "Armed words."}]}
 INLINE = "inline-" + sha256(b'{"steps":[{"say":"Armed words."}]}').hexdigest()[:8]
@@ -340,3 +343,19 @@ def test_faults_that_multiply_one_another_are_bounded(control: Control, dify: Di
     reply = chat(dify)
     assert len(reply.content) < 33 * 1024 * 1024
     assert dify.get("/info").status_code == 200
+
+
+def test_what_is_armed_behind_a_fault_that_waits_has_its_turn(control: Control, dify: Dify) -> None:
+    waiting = control.arm(dify.session, fault={"truncate": {"event": 3}})["id"]
+    control.arm(dify.session, prefer="code=401")
+    assert dify.get("/conversations").status_code == 401
+    (left,) = control.ok("GET", f"/sessions/{dify.session}/armed")["armed"]
+    assert left["id"] == waiting
+
+
+def test_scenarios_without_end_leave_no_more_than_a_bound(server: ThreadedServer, dify: Dify) -> None:
+    story = server.app.sessions.get(dify.session).world("dify", lambda world: None).story
+    for number in range(MOST_PLAYS + 5):
+        story.played(f"inline-{number}", {f"state-{number}": number})
+    assert (len(story.plays), len(story.states)) == (MOST_PLAYS, MOST_STATES)
+    assert f"state-{MOST_PLAYS + 4}" in story.states and "inline-4" not in story.plays

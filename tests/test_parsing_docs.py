@@ -18,7 +18,6 @@ import pytest
 from conftest import Dify
 from node_tests import FOLDER, require_node, run_node
 
-from emulator import fault
 from emulator.testing.server import ThreadedServer
 
 TEXT = (Path(__file__).parent.parent / "docs" / "parsing-streams.md").read_text(encoding="utf-8")
@@ -31,7 +30,6 @@ KINDS = END, NEWLINES, FIELD, CHARACTER, ELSEWHERE = (
     "anywhere else in the JSON",
 )
 """What can be cut, as the text calls it."""
-faults_are_there = pytest.mark.skipif(not hasattr(fault, "FAULTS"), reason="this server knows no faults by name yet")
 
 
 def code(language: str) -> list[str]:
@@ -158,7 +156,6 @@ def answer_kept(caller: Dify) -> str:
     return str(message["answer"])
 
 
-@faults_are_there
 def test_what_it_arms(server: ThreadedServer, dify: Dify, body: bytes) -> None:
     found = re.search(r"-d '(\{.*\})'\n```", TEXT)
     assert found is not None
@@ -171,7 +168,6 @@ def test_what_it_arms(server: ThreadedServer, dify: Dify, body: bytes) -> None:
     assert [one["name"] for one in entry.faults] == ["slice"]
 
 
-@faults_are_there
 def test_the_scenario_it_shows(tmp_path: Path) -> None:
     (scenario,) = code("yaml")
     (tmp_path / "any").mkdir()

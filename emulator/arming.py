@@ -13,6 +13,7 @@ from typing import Any
 from emulator.call import Violation
 from emulator.choosing import Readied
 from emulator.contract.document import Operation
+from emulator.durations import shown
 from emulator.errors import Broken, Misused, nearest
 from emulator.fault import Fault, parse
 from emulator.jsontext import compact
@@ -41,7 +42,19 @@ class Unusable(Misused):
     def __init__(self, title: str, pointer: Pointer, what: str, available: Iterable[str] = ()) -> None:
         where = "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in pointer)
         super().__init__(title, f"{where}: {what}" if where else what, available)
-        self.violations = (Violation("body", where, "arming", what, "what was sent"),)
+        self.pointer = pointer
+        self.violations = (Violation("body", where, "arming", what, "nothing"),)
+
+    def found_in(self, body: Any) -> None:
+        """Tell what stands there in `body`, or at the nearest place above."""
+        for part in self.pointer:
+            inner = body.get(part) if isinstance(body, dict) else None
+            if isinstance(body, list) and isinstance(part, int) and part < len(body):
+                inner = body[part]
+            if inner is None:
+                break
+            body = inner
+        self.violations = (replace(self.violations[0], got=shown(body)),)
 
 
 def arm(service: Service, session: Session, body: Mapping[str, Any]) -> Arming:
@@ -59,13 +72,21 @@ def ready(services: Mapping[str, Service], given: Mapping[str, Any]) -> Arming:
     Misused."""
     name = given.get("backend")
     if not isinstance(name, str) or name not in services:
-        shown = str(name)[:80]
-        raise Unusable("Unknown backend", ("backend",), f"no backend {shown!r}.{_hint(shown, services)}", services)
+        asked = str(name)[:80]
+        raise Unusable("Unknown backend", ("backend",), f"no backend {asked!r}.{_hint(asked, services)}", services)
     return make(services[name], given)
 
 
 def make(service: Service, body: Mapping[str, Any]) -> Arming:
     """What a body comes to, without an id, armed nowhere yet. Raises Misused."""
+    try:
+        return _made(service, body)
+    except Unusable as error:
+        error.found_in(body)
+        raise
+
+
+def _made(service: Service, body: Mapping[str, Any]) -> Arming:
     given = {name: value for name, value in body.items() if value is not None or name == "times"}
     _only(given)
     operation = _operation(service, given.get("operation"))

@@ -40,8 +40,3 @@ def _escaped(found: re.Match[str]) -> str:
 def spaced_ascii(value: Any) -> bytes:
     r"""Python's own style: a blank after `,` and `:`, everything beyond ASCII as `\uXXXX`."""
     return json.dumps(value).encode()
-
-
-def spaced(value: Any) -> bytes:
-    """A blank after `,` and `:`, UTF-8 as it is."""
-    return json.dumps(value, ensure_ascii=False).encode()

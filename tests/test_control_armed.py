@@ -336,6 +336,8 @@ def test_an_unknown_code_is_refused_when_it_is_armed(control: Control, session_n
     body = {"backend": "dify", "scenario": {"steps": [{"reply": {"status": 400, "code": "not_foun"}}]}}
     problem = control.refused(400, "POST", f"/sessions/{session_name}/armed", json=body)
     assert "not_found" in problem["available"] and "Did you mean not_found" in problem["detail"]
+    (violation,) = problem["violations"]
+    assert violation["pointer"].startswith("/scenario/steps/0") and "not_foun" in violation["got"]
 
 
 def test_faults_that_multiply_one_another_are_bounded(control: Control, dify: Dify) -> None:

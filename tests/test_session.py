@@ -227,7 +227,7 @@ def test_members_can_be_changed() -> None:
     assert session.clock.shown() == {"kind": "virtual", "now": "2030-06-01T12:01:30Z"}
     assert session.worlds["dify"].clock is session.clock
     session.patch()
-    session.set_clock("real")
+    session.patch(clock="real")
     assert session.clock.kind == "real"
     session.patch(clock="virtual")
     assert session.clock.now() == VIRTUAL_START

@@ -42,7 +42,6 @@ def test_records_are_kept_in_order() -> None:
     for id in "cab":
         assert notes.put(Note(id)) == Note(id)
     assert ids(notes) == "cab" and len(notes) == len(store) == 3
-    assert notes.first_id() == "c"
     assert notes.get("a") == Note("a")
     assert notes.get("z") is None
 

@@ -47,10 +47,6 @@ class Seed:
         """A generator of its own for `kind` and `key`, always starting alike."""
         return random.Random(self.fixed(kind, key))
 
-    def next_rng(self, kind: str, key: str = "") -> random.Random:
-        """A generator of its own, another one at each call."""
-        return random.Random(self.next(kind, key))
-
     def faker(self, kind: str, key: str = "", locale: str = "en_US") -> Any:
         """A Faker for one locale that starts alike for `kind` and `key`. Use it at once, and only to create things:
         the object is shared by everyone who asks for the locale."""

@@ -156,10 +156,6 @@ class Session:
         self.clock = self.clock.copy()
         self.clock.rewind()
 
-    def set_clock(self, clock: str) -> None:
-        """Another clock; see `patch`. Raises Misused."""
-        self.patch(clock=clock)
-
     def advance(self, seconds: float) -> None:
         """Move the clock ahead, and with it every stream under way: what is due by then comes at once."""
         self.clock.advance(seconds)

@@ -102,10 +102,6 @@ class Collection(Generic[R]):
                 del entries[key]
                 self._mixed.discard((index, key))
 
-    def first_id(self) -> Any:
-        """The id of the record that was put first; the collection must not be empty."""
-        return next(iter(self._records))
-
     def __iter__(self) -> Iterator[R]:
         return iter(self._records.values())
 

@@ -18,7 +18,7 @@ import tempfile
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -124,29 +124,35 @@ def bearer(name: str) -> str | None:
 
 
 def perform(run: Run) -> Outcome:
-    """One run against a server of its own; the stateful phase again where it ended too soon or reached too little."""
+    """One run; the stateful phase again where it ended too soon or reached too little. Each has a server of its own."""
+    stateful = STATEFUL in run.phases.split(",")
     with tempfile.TemporaryDirectory(prefix="contract-") as folder:
-        log = Path(folder, "server.log")
-        with serving(run.backend, log) as url:
-            parts = [_schemathesis(run, url, run.phases, run.seed, Path(folder))]
-            stateful = STATEFUL in run.phases.split(",")
-            while stateful and len(parts) <= MOST_AGAIN and not parts[-1].found and _too_little(run, parts):
-                parts.append(_schemathesis(run, url, STATEFUL, run.seed * 1000 + len(parts), Path(folder)))
-        errors = [line for line in log.read_text("utf-8", "replace").splitlines() if line.startswith("ERROR")]
+        parts = [_part(run, run.phases, run.seed, Path(folder))]
+        while stateful and len(parts) <= MOST_AGAIN and not parts[-1].found and _too_little(run, parts):
+            parts.append(_part(run, STATEFUL, run.seed * 1000 + len(parts), Path(folder)))
     found = [finding for part in parts for finding in part.found]
     if stateful and not found:
         found += _too_little(run, parts)
-    if errors:
-        found.append(f"{len(errors)} errors in the server's log, first {errors[0]}")
-    output = "\n".join([*(part.output for part in parts if part.found), *errors])
+    output = "\n".join(part.output for part in parts if part.found)
     return Outcome(run, found, sum(part.cases for part in parts), sum(part.seconds for part in parts), output)
+
+
+def _part(run: Run, phases: str, seed: int, folder: Path) -> Part:
+    log = folder / f"{seed}.log"
+    with serving(run.backend, log) as url:
+        part = _schemathesis(run, url, phases, seed, folder)
+    errors = [line for line in log.read_text("utf-8", "replace").splitlines() if line.startswith("ERROR")]
+    if not errors:
+        return part
+    found = (*part.found, f"{len(errors)} errors in the server's log, first {errors[0]}")
+    return replace(part, found=found, output="\n".join([part.output, *errors]))
 
 
 def _schemathesis(run: Run, url: str, phases: str, seed: int, folder: Path) -> Part:
     report, events = folder / f"{seed}.json", folder / f"{seed}.ndjson"
     command = [
         *(sys.executable, "-m", "schemathesis.cli", "--no-color", "run", f"{url}/{run.backend}/openapi.json"),
-        *("--checks", "all", "--phases", phases, "--workers", "1"),
+        *("--phases", phases, "--workers", "1"),
         *("--max-examples", str(run.examples), "--seed", str(seed), "--generation-database", "none"),
         *("--report", "json,ndjson", "--report-json-path", str(report), "--report-ndjson-path", str(events)),
     ]
@@ -179,8 +185,8 @@ def _schemathesis(run: Run, url: str, phases: str, seed: int, folder: Path) -> P
 def _too_little(run: Run, parts: Sequence[Part]) -> list[str]:
     """What the stateful phase left to wish for.
 
-    schemathesis ends it without a word when the server answers a chain it repeats otherwise than before ("flaky"), which
-    is what servers with a memory do. So a run may have far fewer chains than were asked for.
+    schemathesis ends it without a word when the server answers a chain that it repeats otherwise than before, which is
+    what servers with a memory do. So a run may have far fewer chains than were asked for.
     """
     found = []
     chains = sum(part.chains for part in parts)

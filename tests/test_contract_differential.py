@@ -134,14 +134,14 @@ def test_judge_and_schemathesis_agree(backend: str, judging: tuple[str, Verdicts
         assert not isinstance(event, events.NonFatalError | events.FatalError), event
         if not isinstance(event, events.ScenarioFinished):
             continue
-        operation = ids[str(event.recorder.label)]
+        called = ids[str(event.recorder.label)]
         for case, checks in event.recorder.checks.items():
             for check in checks:
                 if check.failure_info is not None:
                     message = check.failure_info.failure.message
                     sent = event.recorder.interactions[case].request
-                    if not known(backend, operation, check.name, message):
-                        disagreed.append((operation, check.name, message, sent.uri, sent.body))
+                    if not known(backend, called, check.name, message):
+                        disagreed.append((called, check.name, message, sent.uri, sent.body))
     assert disagreed == []
 
     for operation in document.operations.values():

@@ -437,7 +437,7 @@ def _expected(rule: str, wanted: Any, error: ValidationError) -> str:
         case "format":
             return f"the format {wanted}"
         case "pattern":
-            return f"text that matches {_pattern(wanted)}"
+            return f"text that matches {wanted.removesuffix(PATTERN_END) + '$' * wanted.endswith(PATTERN_END)}"
         case "minimum":
             return f"at least {wanted}"
         case "maximum":
@@ -467,14 +467,7 @@ def _branch(schema: Mapping[str, Any]) -> str:
         return _shown(schema["const"])
     if "format" in schema:
         return f"the format {schema['format']}"
-    if "pattern" in schema:
-        return f"text that matches {_pattern(schema['pattern'])}"
     return _article(kind) if isinstance(kind, str) else ""
-
-
-def _pattern(wanted: str) -> str:
-    """As the spec has it."""
-    return wanted.removesuffix(PATTERN_END) + "$" * wanted.endswith(PATTERN_END)
 
 
 def _article(kind: str) -> str:

@@ -20,7 +20,8 @@ from emulator.settings import Settings
 sys.path.append(str(Path(__file__).parent.parent / "scripts"))
 from contract_reach import OUTSIDE, STORIES, read_chains, wanted
 
-BACKENDS = sorted(spec_files(Settings()))
+# A backend that has no stories yet is no mistake: its runs ask for none.
+BACKENDS = sorted(STORIES)
 
 
 def document_of(backend: str) -> Document:

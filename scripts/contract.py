@@ -30,7 +30,7 @@ from emulator.settings import Settings
 
 ROOT = Path(__file__).parent.parent
 STATEFUL = "stateful"
-MOST_AGAIN = 8
+MOST_AGAIN = 12
 """Times that the stateful phase is run again for one backend and seed."""
 START_SECONDS = 60
 STOP_SECONDS = 10

@@ -2,7 +2,7 @@
 
 Each backend that has a behaviour, each seed: a fresh server, one `schemathesis run` with every check. A run fails on a
 failure, an error, a warning, an operation or phase that was left out, and an error in the server's log. The settings
-are those of schemathesis.toml.
+are those of emulator/contract/schemathesis.toml.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from emulator.service import Service, spec_files
 from emulator.settings import Settings
 
 ROOT = Path(__file__).parent.parent
+RULES = ROOT / "emulator/contract/schemathesis.toml"
 START_SECONDS = 60
 STOP_SECONDS = 10
 RUN_SECONDS = 1200
@@ -111,7 +112,8 @@ def perform(run: Run) -> Outcome:
         log, report = Path(folder, "server.log"), Path(folder, "report.json")
         with serving(run.backend, log) as url:
             command = [
-                *(sys.executable, "-m", "schemathesis.cli", "--no-color", "run", f"{url}/{run.backend}/openapi.json"),
+                *(sys.executable, "-m", "schemathesis.cli", "--config-file", str(RULES), "--no-color"),
+                *("run", f"{url}/{run.backend}/openapi.json"),
                 *("--checks", "all", "--phases", run.phases, "--workers", "1"),
                 *("--max-examples", str(run.examples), "--seed", str(run.seed), "--generation-database", "none"),
                 *("--report", "json", "--report-json-path", str(report)),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import io
 import math
 import re
 import sys
@@ -16,6 +17,7 @@ from emulator.conform.curl import Secrets
 from emulator.conform.outcome import Outcome
 from emulator.conform.plan import PHASES, Plan, at_most, chosen, listing
 from emulator.conform.running import Ended, perform
+from emulator.conform.sentences import plain
 from emulator.contract.document import Document, open_document
 from emulator.errors import Broken, Misused, nearest
 from emulator.service import spec_files
@@ -167,6 +169,9 @@ def _agreed(plan: Plan, yes: bool) -> bool:
 
 def _tell(asked: Asked, plan: Plan, outcome: Outcome) -> int:
     secrets = Secrets(plan.headers)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # What a server says may hold what this terminal cannot show.
+        sys.stdout.reconfigure(errors="backslashreplace")
     if outcome.unreachable is None:
         for block in report.findings(plan, outcome, secrets):
             print(f"\n{block}")
@@ -179,7 +184,7 @@ def _tell(asked: Asked, plan: Plan, outcome: Outcome) -> int:
             _write(file, text(plan, outcome, secrets))
     trouble = outcome.unreachable or outcome.broken
     if trouble and not outcome.interrupted:
-        print(f"error: {secrets.hide(trouble)}", file=sys.stderr)
+        print(f"error: {plain(secrets.hide(trouble))}", file=sys.stderr)
     if outcome.interrupted:
         return INTERRUPTED
     return FOUND if outcome.findings or trouble else FINE

@@ -93,9 +93,6 @@ def page(plan: Plan, outcome: Outcome, secrets: Secrets) -> str:
         blocks.append("".join([*parts, "</dl></article>"]))
     told = [*([outcome.unreachable] if outcome.unreachable else []), *([outcome.broken] if outcome.broken else [])]
     told = [secrets.hide(one) for one in [*told, *notes(plan, outcome)]]
-    how = (
-        f"seed {plan.seed}, {plan.examples} examples, {', '.join(plan.phases)}{', read-only' if plan.read_only else ''}"
-    )
     heads = ("operation", "call", "calls", "2xx", "checks passed", "findings")
     kind = "bad" if outcome.findings or outcome.unreachable or outcome.broken else "good"
     return "\n".join(
@@ -106,7 +103,7 @@ def page(plan: Plan, outcome: Outcome, secrets: Secrets) -> str:
             f"<style>{STYLE}</style></head><body>",
             f"<h1>{say(plan.document.name)} at {say(plan.address.url)}</h1>",
             f'<p class="{kind}">{say(summary(plan, outcome))}</p>',
-            f"<p>{say(how)}</p>",
+            f"<p>{say(plan.how)}</p>",
             *(f"<p>{say(one)}</p>" for one in told),
             f"<table><thead><tr>{''.join(f'<th>{head}</th>' for head in heads)}</tr></thead><tbody>",
             *lines,

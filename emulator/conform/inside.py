@@ -229,25 +229,30 @@ class Reporter(EventHandler[Any]):
             tell(kind="fatal", what=str(event.exception))
         elif isinstance(event, events.EngineFinished):
             for failure in event.failures:
-                tell(kind="finding", **_failure("after the run", failure), phase="", steps=[], reply=None)
+                tell(kind="finding", **_failure("after_run", failure), phase="", steps=[], reply=None)
+            tell(kind="finished")
 
     def shutdown(self, ctx: Any) -> None:
         """The run is over."""
         self.tell(kind="warnings", warnings=ctx.summary().warnings.as_labels())
 
     def _failures(self, event: events.ScenarioFinished) -> None:
-        failed = [
-            (id, check.name, check.failure_info.failure)
-            for id, found in event.recorder.checks.items()
-            for check in found
-            if check.failure_info is not None
-        ]
-        # Backwards: what was made smaller comes last.
-        for id, name, failure in reversed(failed):
-            if (name, failure) not in self._seen:
-                self._seen.append((name, failure))
-                about = _failure(name, failure)
-                self.tell(kind="finding", phase=event.phase.value, **about, **_exchange(event.recorder, id, failure))
+        """Tell each failure once, shown by the shortest request that has it."""
+        found: list[tuple[str, Failure, dict[str, Any]]] = []
+        for id, checks in event.recorder.checks.items():
+            for check in checks:
+                failure = check.failure_info.failure if check.failure_info is not None else None
+                if failure is None or (check.name, failure) in self._seen:
+                    continue
+                exchange = _exchange(event.recorder, id, failure)
+                same = next((at for at, one in enumerate(found) if one[:2] == (check.name, failure)), None)
+                if same is None:
+                    found.append((check.name, failure, exchange))
+                elif _length(exchange) < _length(found[same][2]):
+                    found[same] = (check.name, failure, exchange)
+        for name, failure, exchange in found:
+            self._seen.append((name, failure))
+            self.tell(kind="finding", phase=event.phase.value, **_failure(name, failure), **exchange)
 
 
 def _tally(recorder: Any) -> dict[str, Any]:
@@ -314,6 +319,12 @@ def _exchange(recorder: Any, id: str, failure: Failure) -> dict[str, Any]:
             "size": len(content),
         },
     }
+
+
+def _length(exchange: dict[str, Any]) -> tuple[int, int]:
+    """What there is to read before one sees it."""
+    steps = exchange["steps"]
+    return len(steps), sum(len(step["url"]) + step["size"] + len(str(step["headers"])) for step in steps)
 
 
 def _request(request: Any) -> dict[str, Any]:

@@ -71,7 +71,7 @@ class Outcome:
     seconds: float = 0.0
     spent: bool = False
     interrupted: bool = False
-    ended: bool = False
+    finished: bool = False
     unreachable: str | None = None
     broken: str | None = None
 
@@ -80,7 +80,6 @@ class Outcome:
         kind = line["kind"]
         if kind in ("sent", "end"):
             self.requests = line["requests"]
-            self.ended = kind == "end"
         elif kind == "tally":
             self._count(line)
         elif kind == "finding":
@@ -91,6 +90,8 @@ class Outcome:
             self.sentences = dict(line["sentences"])
         elif kind == "spent":
             self.spent = True
+        elif kind == "finished":
+            self.finished = True
         elif kind == "warnings":
             self.warnings = {name: about for name, about in line["warnings"].items() if about}
         elif kind == "fatal":

@@ -39,6 +39,12 @@ class Plan:
     most: int
     timeout: float
 
+    @property
+    def how(self) -> str:
+        """What was chosen, in words."""
+        read_only = ["read-only"] if self.read_only else []
+        return ", ".join([f"seed {self.seed}", f"{self.examples} examples", *self.phases, *read_only])
+
     def asked_first(self) -> list[str]:
         """Paths that can be read with nothing but the headers."""
         return [
@@ -103,10 +109,7 @@ def listing(plan: Plan) -> str:
     """What is called, for a person to read."""
     writing = sum(changes(one) for one in plan.operations)
     width = max(len(one.path) for one in plan.operations) + len(plan.address.path)
-    how = (
-        f"seed {plan.seed}, {plan.examples} examples, {', '.join(plan.phases)}{', read-only' if plan.read_only else ''}"
-    )
-    lines = [f"{plan.document.name} at {plan.address.url}, {how}", ""]
+    lines = [f"{plan.document.name} at {plan.address.url}, {plan.how}", ""]
     for one in plan.operations:
         does = "writes" if changes(one) else "reads"
         lines.append(f"  {does:<6}  {one.method:<7} {plan.address.path + one.path:<{width}}  {one.id}")

@@ -12,7 +12,7 @@ from tabulate import tabulate
 from emulator.conform.curl import Secrets, curl
 from emulator.conform.outcome import Finding, Outcome, Tally, by_operation
 from emulator.conform.plan import Plan, label
-from emulator.conform.sentences import said, shown
+from emulator.conform.sentences import plain, said, shown
 from emulator.contract.document import Operation
 
 HINTS = {
@@ -27,10 +27,10 @@ HINTS = {
 class Progress:
     """How far a run is: on a terminal one line that changes, else a line for each operation and phase."""
 
-    def __init__(self, plan: Plan, stream: TextIO = sys.stderr) -> None:
+    def __init__(self, plan: Plan) -> None:
         self._plan = plan
-        self._stream = stream
-        self._changing = stream.isatty()
+        self._stream: TextIO = sys.stderr
+        self._changing = self._stream.isatty()
         self._where = ""
 
     def __call__(self, outcome: Outcome, line: Mapping[str, Any]) -> None:
@@ -87,7 +87,7 @@ def explained(plan: Plan, outcome: Outcome, finding: Finding, secrets: Secrets) 
     if finding.reply is not None and finding.reply.body:
         found.append(("reply", shown(finding.reply.body)))
     # A secret in a request has its variable already; the rest may have come back from the server.
-    found = [(name, secrets.hide(text)) for name, text in found if text]
+    found = [(name, plain(secrets.hide(text))) for name, text in found if text]
     found += [("before", curl(step, secrets)) for step in finding.steps[:-1]]
     return found + [("curl", curl(step, secrets)) for step in finding.steps[-1:]]
 
@@ -96,7 +96,7 @@ def title(plan: Plan, finding: Finding) -> str:
     """A finding in one line."""
     ids = {label(one): one.id for one in plan.operations}
     id = ids.get(finding.operation)
-    return f"{id + ' · ' if id else ''}{finding.operation} · {finding.check}"
+    return plain(f"{id + ' · ' if id else ''}{finding.operation} · {finding.check}")
 
 
 def findings(plan: Plan, outcome: Outcome, secrets: Secrets) -> Iterator[str]:
@@ -130,8 +130,8 @@ def notes(plan: Plan, outcome: Outcome) -> list[str]:
 
 def summary(plan: Plan, outcome: Outcome) -> str:
     """The last line."""
-    count = len(outcome.findings)
+    count, operations = len(outcome.findings), len(plan.operations)
     return (
-        f"{outcome.requests} requests to {len(plan.operations)} operations in {outcome.seconds:.0f} s, "
+        f"{outcome.requests} requests to {operations} operation{'s' * (operations != 1)} in {outcome.seconds:.0f} s, "
         f"{count or 'no'} finding{'s' * (count != 1)}"
     )

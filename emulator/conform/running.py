@@ -52,7 +52,8 @@ def perform(plan: Plan, heard: Callable[[Outcome, Mapping[str, Any]], None]) -> 
         with log.open("w") as said, _started(folder, said, plan) as process:
             _give(process, _job(plan, rules))
             _listen(process, outcome, heard)
-        if not outcome.ended and outcome.broken is None and not outcome.interrupted:
+        told = (outcome.finished, outcome.spent, outcome.interrupted, outcome.broken, outcome.unreachable)
+        if not any(told):
             lines = log.read_text("utf-8", "replace").strip().splitlines()[-LAST_LINES:]
             outcome.broken = "\n".join(["the run ended before its time", *lines])
     outcome.seconds = time.monotonic() - begun
@@ -74,7 +75,7 @@ def _job(plan: Plan, rules: Path) -> dict[str, Any]:
             *("--config-file", str(rules), "--no-color", "run", str(plan.document.file.absolute())),
             *("--url", plan.address.url, "--checks", "all", "--phases", ",".join(plan.phases), "--workers", "1"),
             *("--max-examples", str(plan.examples), "--seed", str(plan.seed), "--generation-database", "none"),
-            *("--request-timeout", str(plan.timeout), "--max-redirects", "0", *names),
+            *("--request-timeout", str(plan.timeout), "--max-redirects", "0", "--continue-on-failure", *names),
         ],
     }
 

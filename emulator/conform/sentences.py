@@ -6,6 +6,7 @@ for the rest it is a sentence for the check, and what the operation documents.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -160,8 +161,14 @@ def _unescaped(part: str) -> str:
 
 def shown(body: str) -> str:
     """The beginning of a reply on one line."""
-    try:
+    with contextlib.suppress(ValueError, RecursionError):
         body = json.dumps(json.loads(body), ensure_ascii=False, separators=(",", ":"))
-    except ValueError:
-        body = body.encode("unicode_escape").decode() if not body.isprintable() else body
     return _short(body)
+
+
+def plain(text: str) -> str:
+    """The text without what could move a terminal's cursor, or stands for no character."""
+    return "".join(
+        letter if letter.isprintable() or letter == "\n" else letter.encode("unicode_escape").decode()
+        for letter in text
+    )

@@ -22,6 +22,7 @@ from emulator.conform.address import address
 from emulator.conform.curl import Secrets, curl
 from emulator.conform.outcome import Outcome, Step
 from emulator.conform.plan import Plan, at_most, changes, chosen
+from emulator.conform.report import explained
 from emulator.contract.document import Document, open_document
 from emulator.errors import Misused
 from emulator.service import spec_files
@@ -289,7 +290,7 @@ def test_files_say_anything(plainchat: Document) -> None:
     step = {"method": "GET", "url": HERE, "headers": {"A": "b"}, "body": None, "size": 0}
     finding = {"operation": "POST /api/chat", "check": "c", "phase": "fuzzing", "title": hostile, "message": hostile}
     outcome.take({"kind": "finding", **finding, "reply": reply, "steps": [step]})
-    outcome.take({"kind": "error", "operation": hostile, "what": hostile, "phase": None, "steps": []})
+    outcome.take({"kind": "error", "operation": hostile, "what": hostile, "phase": None, "steps": [], "silent": True})
     operations = tuple(plainchat.operations.values())
     where = address(HERE, plainchat)
     plan = Plan(plainchat, where, operations, {}, Path(), 0, 1, ("fuzzing",), False, 1, 1.0)
@@ -298,3 +299,28 @@ def test_files_say_anything(plainchat: Document) -> None:
     assert json.dumps([tree.get(name) for name in ("tests", "failures", "skipped")]) == '["9", "2", "7"]'
     page = files.page(plan, outcome, Secrets({})).encode().decode()
     assert "<script>" not in page and "&lt;script&gt;" in page and "\x00" not in page and "\x1b" not in page
+
+
+def test_a_finding_of_a_promise_says_its_sentence(plainchat: Document) -> None:
+    plan = Plan(plainchat, address(HERE, plainchat), (), {}, Path(), 0, 1, ("fuzzing",), False, 1, 1.0)
+    step = {"method": "DELETE", "url": HERE + "/a", "headers": {"Accept": "*/*"}, "body": None, "size": 0}
+    line = {
+        "kind": "finding",
+        "check": "deleted_is_gone",
+        "phase": "fuzzing",
+        "title": "Promise not kept",
+        "operation": "DELETE /api/conversations/{conversation_id}/delete",
+        "message": "What was deleted is gone.\nIt is still in a list.\nPromised: It goes.",
+        "sentence": "What was deleted is gone.",
+        "said": "It goes.",
+        "steps": [step],
+        "reply": None,
+    }
+    outcome = Outcome()
+    outcome.take(line)
+    assert dict(explained(plan, outcome, outcome.findings[0], Secrets({}))) == {
+        "expected": "What was deleted is gone.",
+        "got": "It is still in a list.",
+        "spec": "#/paths/~1api~1conversations~1{conversation_id}~1delete/delete: It goes.",
+        "curl": f"curl -i -X DELETE {HERE}/a",
+    }

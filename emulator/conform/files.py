@@ -9,7 +9,7 @@ import xml.etree.ElementTree as ET
 from emulator.conform.curl import Secrets
 from emulator.conform.outcome import Finding, Outcome
 from emulator.conform.plan import Plan, label
-from emulator.conform.report import elsewhere, explained, notes, rows, summary, title
+from emulator.conform.report import LINES, elsewhere, explained, notes, rows, summary, title
 
 # XML has no way at all to say these.
 UNSAYABLE = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -88,7 +88,7 @@ def page(plan: Plan, outcome: Outcome, secrets: Secrets) -> str:
     for number, finding in enumerate(ordered, 1):
         parts = [f'<article id="f{number}"><h2>{number}. {say(title(plan, finding))}</h2><dl>']
         for word, text in explained(plan, outcome, finding, secrets):
-            shape = f"<pre>{say(text)}</pre>" if word in ("curl", "before", "reply") else say(text)
+            shape = f"<pre>{say(text)}</pre>" if word in {*LINES, "reply"} else say(text)
             parts.append(f"<dt>{say(word)}</dt><dd>{shape}</dd>")
         blocks.append("".join([*parts, "</dl></article>"]))
     told = [*([outcome.unreachable] if outcome.unreachable else []), *([outcome.broken] if outcome.broken else [])]

@@ -22,8 +22,10 @@ import requests
 from requests.adapters import HTTPAdapter
 from schemathesis import cli
 from schemathesis.cli import EventHandler
+from schemathesis.core.errors import NoLinksFound
 from schemathesis.core.failures import Failure
 from schemathesis.engine import Status, events
+from schemathesis.engine.errors import ServerUnavailable
 from schemathesis.engine.recorder import Request
 
 CHECKS = "emulator.contract.checks"
@@ -223,8 +225,7 @@ class Reporter(EventHandler[Any]):
             tell(kind="tally", **_tally(event.recorder))
             self._failures(event)
         elif isinstance(event, events.NonFatalError):
-            phase = event.phase.value if event.phase else ""
-            tell(kind="error", operation=event.label, what=_words(event), phase=phase, steps=_steps(event.value))
+            self._error(event)
         elif isinstance(event, events.FatalError):
             tell(kind="fatal", what=str(event.exception))
         elif isinstance(event, events.EngineFinished):
@@ -235,6 +236,20 @@ class Reporter(EventHandler[Any]):
     def shutdown(self, ctx: Any) -> None:
         """The run is over."""
         self.tell(kind="warnings", warnings=ctx.summary().warnings.as_labels())
+
+    def _error(self, event: events.NonFatalError) -> None:
+        if isinstance(event.value, NoLinksFound):
+            self.tell(kind="unlinked")
+            return
+        silent = isinstance(event.value, (requests.RequestException, ServerUnavailable))
+        self.tell(
+            kind="error",
+            operation=event.label,
+            what=_words(event),
+            phase=event.phase.value if event.phase else "",
+            silent=silent,
+            steps=_steps(event.value),
+        )
 
     def _failures(self, event: events.ScenarioFinished) -> None:
         """Tell each failure once, shown by the shortest request that has it."""
@@ -280,7 +295,7 @@ def _steps(error: Exception) -> list[dict[str, Any]]:
 
 
 def _words(event: events.NonFatalError) -> str:
-    if isinstance(event.value, (Withheld, requests.RequestException)):
+    if isinstance(event.value, requests.RequestException):
         return f"{type(event.value).__name__}: {_reason(event.value)}"
     return f"{event.info.title}: {event.info.message}"
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 NO_REPLY = "no_reply"
 """Stands for a check where there was nothing to check."""
+UNTESTABLE = "untestable"
+"""Stands for one where no call could be made, as when the spec cannot be used."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +75,7 @@ class Outcome:
     spent: bool = False
     interrupted: bool = False
     finished: bool = False
+    unlinked: bool = False
     unreachable: str | None = None
     broken: str | None = None
 
@@ -90,6 +94,8 @@ class Outcome:
             self.sentences = dict(line["sentences"])
         elif kind == "spent":
             self.spent = True
+        elif kind == "unlinked":
+            self.unlinked = True
         elif kind == "finished":
             self.finished = True
         elif kind == "warnings":
@@ -115,7 +121,8 @@ class Outcome:
         return self.tallies.setdefault(operation, Tally())
 
     def _error(self, line: Mapping[str, Any]) -> None:
-        found = _finding({"check": NO_REPLY, "title": "No reply", "message": line["what"], "reply": None, **line})
+        check = NO_REPLY if line["silent"] else UNTESTABLE
+        found = _finding({"check": check, "title": check, "message": line["what"], "reply": None, **line})
         if not any((one.operation, one.message) == (found.operation, found.message) for one in self.findings):
             self.findings.append(found)
 
@@ -145,8 +152,6 @@ ABOUT = ("schema_path", "instance_path", "validation_message", "sentence", "said
 
 
 def _step(step: Mapping[str, Any]) -> Step:
-    import base64
-
     body = step["body"]
     return Step(
         step["method"], step["url"], step["headers"], None if body is None else base64.b64decode(body), step["size"]

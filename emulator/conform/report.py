@@ -15,6 +15,8 @@ from emulator.conform.plan import Plan, label
 from emulator.conform.sentences import plain, said, shown
 from emulator.contract.document import Operation
 
+LINES = frozenset({"before", "curl"})
+"""What is for the shell."""
 HINTS = {
     "missing_auth": "never got past authentication",
     "missing_test_data": "nearly always 404: the ids in the spec's examples are not there",
@@ -108,7 +110,7 @@ def findings(plan: Plan, outcome: Outcome, secrets: Secrets) -> Iterator[str]:
             first, *more = text.splitlines() or [""]
             lines.append(f"   {name:<8}  {first}")
             # A line for the shell must stay one that can be copied.
-            lines += more if name in ("curl", "before") else [f"{'':13}{line}" for line in more]
+            lines += more if name in LINES else [f"{'':13}{line}" for line in more]
         yield "\n".join(lines)
 
 
@@ -119,6 +121,8 @@ def notes(plan: Plan, outcome: Outcome) -> list[str]:
         found.append("Stopped before the end; this is what was found so far.")
     if outcome.spent:
         found.append(f"Stopped at {outcome.requests} requests, which is the budget; not everything was tried.")
+    if outcome.unlinked:
+        found.append("The stateful phase did nothing: no links of the spec join the operations that were chosen.")
     silent = [one.id for one, tally, _ in rows(plan, outcome) if not tally.calls]
     if silent:
         found.append(f"Never called: {', '.join(silent)}.")

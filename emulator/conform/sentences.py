@@ -13,12 +13,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from emulator.conform.outcome import NO_REPLY, Finding
+from emulator.conform.outcome import NO_REPLY, UNTESTABLE, Finding
 from emulator.conform.plan import label
 from emulator.contract.document import Document, Operation, resolve
 
 EXPECTED: Mapping[str, str] = {
     NO_REPLY: "Every call gets a whole reply.",
+    UNTESTABLE: "Calls can be made of what the spec says.",
     "not_a_server_error": "No call is answered with a 5xx.",
     "status_code_conformance": "A reply has a status that is documented for the operation.",
     "content_type_conformance": "A reply has a media type that is documented for its status.",
@@ -54,20 +55,25 @@ def said(document: Document, finding: Finding, sentences: Mapping[str, str]) -> 
     operation = next((one for one in document.operations.values() if label(one) == finding.operation), None)
     expected = about.get("sentence") or sentences.get(finding.check) or EXPECTED.get(finding.check) or finding.title
     place, sentence = _documented(document, operation, finding)
-    if about.get("said"):
-        place, sentence = str(about["said"]), str(about.get("sentence", expected))
+    sentence = str(about.get("said") or sentence)
     return Said(expected, _got(finding), place, sentence)
 
 
 def _got(finding: Finding) -> str:
     about = finding.about
-    words = about.get("validation_message") or _first(finding.message) or finding.title
+    words = about.get("validation_message") or _first(_without_promise(finding)) or finding.title
     if about.get("instance_path"):
         words = f"{_pointer(about['instance_path'])}: {words}"
     if finding.reply is not None:
         media = f" {finding.reply.type}" if finding.reply.type else ""
         words = f"{finding.reply.status}{media}; {words}"
     return _short(words)
+
+
+def _without_promise(finding: Finding) -> str:
+    """A message without the sentences that are told beside it."""
+    said, sentence = finding.about.get("said"), finding.about.get("sentence")
+    return "\n".join(line for line in finding.message.split("\n") if line not in (sentence, f"Promised: {said}"))
 
 
 def _first(message: str) -> str:

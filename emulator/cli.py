@@ -101,7 +101,40 @@ def _parser() -> argparse.ArgumentParser:
     scenarios.add_argument("--seed", type=int, default=0, help="seed of what is shown (default: %(default)s)")
     _folders(scenarios)
     scenarios.set_defaults(run=_scenarios)
+    _conform_options(commands.add_parser("conform", help="hold a backend against its spec", description=CONFORM))
     return parser
+
+
+CONFORM = """Call a backend, the emulator or a real one, and hold its replies against the spec. Says first what it will
+call. Needs the extra: pip install 'chat-emulator[contract]'. Exit codes: 0 nothing found, 1 findings or not reached,
+2 wrong use."""
+BASE = """base of the backend, as documented; the spec's paths are added to it. dify: https://HOST/v1, ruoyi:
+https://HOST/dev-api, plainchat, deskchat and toolchat: https://HOST; the emulator: http://127.0.0.1:8787/dify/v1 …"""
+
+
+def _conform_options(conform: argparse.ArgumentParser) -> None:
+    conform.add_argument("backend", metavar="BACKEND", help="name of the spec")
+    conform.add_argument("--url", metavar="URL", help=BASE)
+    conform.add_argument("--header", action="append", default=[], metavar="'NAME: VALUE'", help="sent with every call")
+    conform.add_argument(
+        "--only", action="append", default=[], metavar="OPERATION", help="this one; may be given again"
+    )
+    conform.add_argument("--read-only", action="store_true", help="call only what changes nothing")
+    conform.add_argument("--budget", type=int, metavar="N", help="requests at most; then it stops and says so")
+    conform.add_argument("--yes", action="store_true", help="do not ask before calling another machine")
+    conform.add_argument("--list", action="store_true", help="say what would be called, and call nothing")
+    conform.add_argument("--seed", type=int, default=0, help="the same seed makes the same calls (default: 0)")
+    conform.add_argument(
+        "--examples", type=int, default=50, metavar="N", help="for an operation (default: %(default)s)"
+    )
+    conform.add_argument(
+        "--phases", default="examples,coverage,fuzzing,stateful", metavar="NAMES", help="default: %(default)s"
+    )
+    conform.add_argument("--timeout", type=float, default=30.0, metavar="S", help="seconds for a reply (default: 30)")
+    conform.add_argument("--junit", type=Path, metavar="FILE", help="write a JUnit report")
+    conform.add_argument("--report", type=Path, metavar="FILE.html", help="write a page to read")
+    conform.add_argument("--specs", type=_folder, metavar="DIR", help="own specs, over the bundled ones")
+    conform.set_defaults(run=_conform)
 
 
 def _folders(parser: argparse.ArgumentParser) -> None:
@@ -272,3 +305,27 @@ def _scenarios(chosen: argparse.Namespace) -> int:
     else:
         showing.show_one(settings, chosen.name, chosen.backend, sys.stdout)
     return FINE
+
+
+def _conform(chosen: argparse.Namespace) -> int:
+    from emulator.conform.command import Asked, conform
+
+    return conform(
+        Asked(
+            backend=chosen.backend,
+            url=chosen.url,
+            headers=chosen.header,
+            seed=chosen.seed,
+            examples=chosen.examples,
+            phases=chosen.phases,
+            junit=chosen.junit,
+            page=chosen.report,
+            specs=chosen.specs,
+            read_only=chosen.read_only,
+            budget=chosen.budget,
+            yes=chosen.yes,
+            only=chosen.only,
+            list=chosen.list,
+            timeout=chosen.timeout,
+        )
+    )

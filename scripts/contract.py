@@ -3,7 +3,7 @@
 The control API and each backend that has a behaviour, each seed: a fresh server, one `schemathesis run` with every
 check. A run fails on a failure, an error, a warning, an operation or phase that was left out, a story of
 contract_reach.py that the stateful phase did not reach, and an error in the server's log. The settings are those of
-schemathesis.toml.
+emulator/contract/schemathesis.toml.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ ROOT = Path(__file__).parent.parent
 STATEFUL = "stateful"
 MOST_AGAIN = 12
 """Times that the stateful phase is run again for one backend and seed."""
+RULES = ROOT / "emulator/contract/schemathesis.toml"
 START_SECONDS = 60
 STOP_SECONDS = 10
 RUN_SECONDS = 3600
@@ -176,7 +177,8 @@ def _schemathesis(run: Run, url: str, phases: str, seed: int, folder: Path) -> P
     report, events = folder / f"{seed}.json", folder / f"{seed}.ndjson"
     mount = "_emulator" if run.backend == CONTROL else run.backend
     command = [
-        *(sys.executable, "-m", "schemathesis.cli", "--no-color", "run", f"{url}/{mount}/openapi.json"),
+        *(sys.executable, "-m", "schemathesis.cli", "--config-file", str(RULES), "--no-color"),
+        *("run", f"{url}/{mount}/openapi.json"),
         *("--phases", phases, "--workers", "1"),
         *("--max-examples", str(run.examples), "--seed", str(seed), "--generation-database", "none"),
         *("--report", "json,ndjson", "--report-json-path", str(report), "--report-ndjson-path", str(events)),

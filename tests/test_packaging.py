@@ -105,7 +105,7 @@ def test_the_wheel_holds_the_code_the_specs_and_the_scenarios_and_nothing_else(w
 
 
 def _is_code(file: Path) -> bool:
-    return file.is_file() and file.suffix in {".py", ".html", ".json", ".typed"}
+    return file.is_file() and file.suffix in {".py", ".html", ".json", ".toml", ".typed"}
 
 
 def test_the_version_stands_in_one_place(wheel: zipfile.ZipFile, metadata: Message) -> None:
@@ -160,7 +160,7 @@ def test_the_sdist_is_enough_to_build_the_same_wheel_and_run_the_tests(copy: Pat
     with tarfile.open(sdist) as archive:
         archive.extractall(sdist.parent, filter="data")
     (unpacked,) = (item for item in sdist.parent.iterdir() if item.is_dir())
-    for needed in ("Makefile", "constraints.txt", "pyproject.toml", "schemathesis.toml", "tests/conftest.py"):
+    for needed in ("Makefile", "constraints.txt", "pyproject.toml", "tests/conftest.py"):
         assert (unpacked / needed).is_file(), needed
     again = zipfile.ZipFile(_build(unpacked, "wheel"))
     assert {name: again.read(name) for name in again.namelist()} == {

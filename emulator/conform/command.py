@@ -1,0 +1,197 @@
+"""`chat-emulator conform`, from what was typed to the exit code."""
+
+from __future__ import annotations
+
+import importlib.util
+import io
+import math
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from emulator.conform import files, report
+from emulator.conform.address import Address, address
+from emulator.conform.curl import Secrets
+from emulator.conform.outcome import Outcome
+from emulator.conform.plan import PHASES, Plan, at_most, chosen, listing
+from emulator.conform.running import Ended, perform
+from emulator.conform.sentences import plain
+from emulator.contract.document import Document, open_document
+from emulator.errors import Broken, Misused, nearest
+from emulator.service import spec_files
+from emulator.settings import Settings
+
+FINE, FOUND, USAGE, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
+RULES = "schemathesis.toml"
+EXTRA = "conform needs schemathesis, which comes with an extra: pip install 'chat-emulator[contract]'"
+TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What was typed."""
+
+    backend: str
+    url: str | None
+    headers: Sequence[str] = ()
+    seed: int = 0
+    examples: int = 50
+    phases: str = ",".join(PHASES)
+    junit: Path | None = None
+    page: Path | None = None
+    specs: Path | None = None
+    read_only: bool = False
+    budget: int | None = None
+    yes: bool = False
+    only: Sequence[str] = ()
+    list: bool = False
+    timeout: float = 30.0
+
+
+def conform(asked: Asked) -> int:
+    """Hold a backend against its spec; returns the exit code. Raises Misused and Broken before anything is called."""
+    document, rules = _document(asked)
+    if asked.list and asked.url is None:
+        where = Address(f"…{document.base}", document.base, loopback=True)
+    elif asked.url is None:
+        raise Misused("Missing URL", "conform wants --url, the base of the backend.")
+    else:
+        where = address(asked.url, document)
+    plan = _plan(asked, document, rules, where)
+    if asked.list:
+        print(listing(plan))
+        return FINE
+    if importlib.util.find_spec("schemathesis") is None:
+        raise Misused("Missing extra", EXTRA)
+    for file in (asked.junit, asked.page):
+        _writable(file)
+    print(listing(plan), file=sys.stderr)
+    _mention_credentials(plan)
+    if not _agreed(plan, asked.yes):
+        return USAGE
+    progress = report.Progress(plan)
+    try:
+        outcome = perform(plan, progress)
+    except Ended:
+        return TERMINATED
+    finally:
+        progress.done()
+    return _tell(asked, plan, outcome)
+
+
+def _document(asked: Asked) -> tuple[Document, Path]:
+    """The spec, and the rules that schemathesis reads it by."""
+    specs = spec_files(Settings(specs=asked.specs))
+    if asked.backend not in specs:
+        near = nearest(asked.backend, specs)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        raise Misused("Unknown backend", f"There is no backend {asked.backend!r}.{hint}", specs)
+    file = specs[asked.backend]
+    own = asked.specs is not None and file.parent == asked.specs
+    rules = Path(__file__).parent.parent / "contract" / RULES
+    if asked.specs is not None and own and (asked.specs / RULES).is_file():
+        rules = asked.specs / RULES
+    return open_document(file, own), rules
+
+
+def _plan(asked: Asked, document: Document, rules: Path, where: Address) -> Plan:
+    phases = tuple(part.strip() for part in asked.phases.split(","))
+    for phase in phases:
+        if phase not in PHASES:
+            raise Misused("Unknown phase", f"There is no phase {phase!r}.", PHASES)
+    operations = chosen(document, asked.only, asked.read_only)
+    for name, value in (("--examples", asked.examples), ("--budget", asked.budget)):
+        if value is not None and value < 1:
+            raise Misused("Too few", f"{name} wants 1 or more, got {value}.")
+    if not 0 < asked.timeout < math.inf:
+        raise Misused("Malformed timeout", f"--timeout wants seconds above 0, got {asked.timeout:g}.")
+    return Plan(
+        document=document,
+        address=where,
+        operations=operations,
+        headers=_headers(asked.headers),
+        rules=rules,
+        seed=asked.seed,
+        examples=asked.examples,
+        # As schemathesis runs them, each once.
+        phases=tuple(phase for phase in PHASES if phase in phases),
+        read_only=asked.read_only,
+        most=asked.budget or at_most(len(operations), asked.examples),
+        timeout=asked.timeout,
+    )
+
+
+def _headers(items: Sequence[str]) -> Mapping[str, str]:
+    headers: dict[str, str] = {}
+    for item in items:
+        name, colon, value = item.partition(":")
+        value = value.strip()
+        # What was meant may be a secret, so it is not repeated.
+        if not colon or not TOKEN.fullmatch(name) or not (value.isascii() and value.isprintable()):
+            raise Misused("Malformed header", "Expected --header 'Name: value', printable and in ASCII.")
+        if name.lower() in (one.lower() for one in headers):
+            raise Misused("Repeated header", f"--header gives {name} twice.")
+        headers[name] = value
+    return headers
+
+
+def _writable(file: Path | None) -> None:
+    if file is not None and (file.is_dir() or not file.absolute().parent.is_dir()):
+        raise Misused("Unwritable report", f"{file} cannot be written: there is no such folder, or it is one.")
+
+
+def _mention_credentials(plan: Plan) -> None:
+    schemes = (plan.document.raw.get("components") or {}).get("securitySchemes") or {}
+    bearer = any(isinstance(one, dict) and one.get("type") == "http" for one in schemes.values())
+    if bearer and "authorization" not in (name.lower() for name in plan.headers):
+        print(
+            "\nThe spec asks for a credential: without --header 'Authorization: …' little can be tried.",
+            file=sys.stderr,
+        )
+
+
+def _agreed(plan: Plan, yes: bool) -> bool:
+    """Whether the calls may be made: on one's own machine, when said before, or when somebody says so now."""
+    if plan.address.loopback or yes:
+        return True
+    if not sys.stdin.isatty():
+        what = f"{plan.address.url} is not this machine: say --yes to make these calls."
+        print(f"error: {what}", file=sys.stderr)
+        return False
+    print(f"\nMake these calls to {plan.address.url}? [y/N] ", end="", file=sys.stderr, flush=True)
+    if sys.stdin.readline().strip().lower() in ("y", "yes"):
+        return True
+    print("Nothing was called.", file=sys.stderr)
+    return False
+
+
+def _tell(asked: Asked, plan: Plan, outcome: Outcome) -> int:
+    secrets = Secrets(plan.headers)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # What a server says may hold what this terminal cannot show.
+        sys.stdout.reconfigure(errors="backslashreplace")
+    if outcome.unreachable is None:
+        for block in report.findings(plan, outcome, secrets):
+            print(f"\n{block}")
+        print(f"\n{report.table(plan, outcome)}\n")
+        for note in report.notes(plan, outcome):
+            print(secrets.hide(note))
+        print(report.summary(plan, outcome))
+    for file, text in ((asked.junit, files.junit), (asked.page, files.page)):
+        if file is not None:
+            _write(file, text(plan, outcome, secrets))
+    trouble = outcome.unreachable or outcome.broken
+    if trouble and not outcome.interrupted:
+        print(f"error: {plain(secrets.hide(trouble))}", file=sys.stderr)
+    if outcome.interrupted:
+        return INTERRUPTED
+    return FOUND if outcome.findings or trouble else FINE
+
+
+def _write(file: Path, text: str) -> None:
+    try:
+        file.write_text(text, "utf-8")
+    except OSError as error:
+        raise Broken(str(file), f"cannot be written: {error.strerror}") from error

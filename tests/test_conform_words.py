@@ -1,0 +1,326 @@
+"""What `conform` says and refuses before it calls anything, and how it words what it found."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import subprocess
+import threading
+import xml.etree.ElementTree as ET
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from importlib.machinery import ModuleSpec
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+
+from emulator.cli import main
+from emulator.conform import files, running
+from emulator.conform.address import address
+from emulator.conform.curl import Secrets, curl
+from emulator.conform.outcome import Outcome, Step
+from emulator.conform.plan import Plan, at_most, changes, chosen
+from emulator.conform.report import explained
+from emulator.contract.document import Document, open_document
+from emulator.errors import Misused
+from emulator.service import spec_files
+from emulator.settings import Settings
+
+SPECS = spec_files(Settings())
+HERE = "http://127.0.0.1:9"
+
+
+@pytest.fixture(scope="module")
+def plainchat() -> Document:
+    return open_document(SPECS["plainchat"])
+
+
+# ---- Addresses ----
+
+ADDRESSES = {
+    ("dify", "https://host/v1"): ("https://host/v1", "/v1", False),
+    ("dify", "https://host/v1/"): ("https://host/v1", "/v1", False),
+    ("dify", "https://host/proxied/"): ("https://host/proxied", "/proxied", False),
+    ("dify", "http://127.8.0.1:8787/dify/v1"): ("http://127.8.0.1:8787/dify/v1", "/dify/v1", True),
+    ("ruoyi", "http://localhost/"): ("http://localhost", "", True),
+    ("ruoyi", "http://[::1]:80/dev-api"): ("http://[::1]:80/dev-api", "/dev-api", True),
+    ("plainchat", "HTTP://Host.localhost"): ("http://host.localhost", "", True),
+    ("plainchat", "https://localhost.example"): ("https://localhost.example", "", False),
+    ("plainchat", "http://10.0.0.1/x"): ("http://10.0.0.1/x", "/x", False),
+}
+
+
+@pytest.mark.parametrize(("backend", "given"), ADDRESSES)
+def test_a_base(backend: str, given: str) -> None:
+    found = address(given, open_document(SPECS[backend]))
+    assert (found.url, found.path, found.loopback) == ADDRESSES[backend, given]
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ("host/v1", "wants http://… or https://…"),
+        ("ftp://host/v1", "wants http://… or https://…"),
+        ("https:///v1", "wants http://… or https://…"),
+        ("file:///etc/passwd", "wants http://… or https://…"),
+        ("https://me:pass@host/v1", "give them as --header"),
+        ("https://host/v1?key=1", "without ?, #"),
+        ("https://host/v1#a", "without ?, #"),
+        ("https://host/v 1", "without ?, #"),
+        ("https://host:port/v1", "cannot be read"),
+        ("https://[::1/v1", "cannot be read"),
+        ("https://host", "Give https://host/v1, or, where they stand right below it, https://host/ with the slash"),
+        ("https://host/dify", "Give https://host/dify/v1, or"),
+    ],
+)
+def test_a_base_that_could_only_be_guessed(given: str, says: str) -> None:
+    with pytest.raises(Misused) as refused:
+        address(given, open_document(SPECS["dify"]))
+    assert says in refused.value.detail and "pass@" not in refused.value.detail
+
+
+# ---- Wrong use ----
+
+WRONG = {
+    "no url": ([], "conform wants --url"),
+    "phase": (["--url", HERE, "--phases", "fuzzing,fast"], "There is no phase 'fast'"),
+    "no phase": (["--url", HERE, "--phases", ""], "There is no phase ''"),
+    "budget": (["--url", HERE, "--budget", "0"], "--budget wants 1 or more"),
+    "examples": (["--url", HERE, "--examples", "-1"], "--examples wants 1 or more"),
+    "timeout": (["--url", HERE, "--timeout", "nan"], "--timeout wants seconds"),
+    "operation": (["--url", HERE, "--only", "logUser"], "no operation 'logUser'. Did you mean 'loginUser'?"),
+    "nothing left": (["--url", HERE, "--only", "loginUser", "--read-only"], "leaves nothing to call"),
+    "header": (["--url", HERE, "--header", "hunter2"], "Expected --header 'Name: value'"),
+    "header's sign": (["--url", HERE, "--header", "A: hunter2\nB: c"], "Expected --header 'Name: value'"),
+    "two headers": (["--url", HERE, "--header", "A: 1", "--header", "a: 2"], "gives a twice"),
+    "report": (["--url", HERE, "--report", "/nowhere/at/all.html"], "/nowhere/at/all.html cannot be written"),
+    "elsewhere": (["--url", "http://192.0.2.1"], "http://192.0.2.1 is not this machine: say --yes"),
+}
+
+
+@pytest.mark.parametrize("what", WRONG)
+def test_wrong_use(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, what: str) -> None:
+    monkeypatch.setattr(running, "perform", None)
+    arguments, says = WRONG[what]
+    assert main(["conform", "plainchat", *arguments]) == 2
+    out, err = capsys.readouterr()
+    assert out == "" and says in err and "hunter2" not in err
+
+
+def test_an_unknown_backend(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["conform", "plainchart", "--url", HERE]) == 2
+    assert "There is no backend 'plainchart'. Did you mean 'plainchat'?" in capsys.readouterr().err
+
+
+def test_a_missing_extra(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    find = importlib.util.find_spec
+
+    def without(name: str, package: str | None = None) -> ModuleSpec | None:
+        return None if name == "schemathesis" else find(name, package)
+
+    monkeypatch.setattr(importlib.util, "find_spec", without)
+    assert main(["conform", "plainchat", "--url", HERE]) == 2
+    out, err = capsys.readouterr()
+    assert out == "" and "pip install 'chat-emulator[contract]'" in err and err.count("\n") == 1
+    assert main(["conform", "plainchat", "--list"]) == 0, "to list needs nothing"
+
+
+class Terminal:
+    """Somebody who answers."""
+
+    def __init__(self, answer: str) -> None:
+        self.answer = answer
+
+    def isatty(self) -> bool:
+        return True
+
+    def readline(self) -> str:
+        return self.answer
+
+
+@pytest.mark.parametrize(("answer", "arguments", "called"), [("y\n", [], True), ("n\n", [], False), ("", [], False)])
+def test_another_machine_is_called_when_somebody_agrees(
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    answer: str,
+    arguments: list[str],
+    called: bool,
+) -> None:
+    pytest.importorskip("schemathesis")
+    performed = []
+
+    def perform(plan: Plan, heard: Any) -> Outcome:
+        performed.append(plan)
+        return Outcome(finished=True)
+
+    monkeypatch.setattr("emulator.conform.command.perform", perform)
+    monkeypatch.setattr("sys.stdin", Terminal(answer))
+    code = main(["conform", "plainchat", "--url", "http://192.0.2.1", *arguments])
+    err = capsys.readouterr().err
+    assert (code, bool(performed)) == ((0, True) if called else (2, False))
+    assert "Make these calls to http://192.0.2.1? [y/N]" in err
+    assert ("Nothing was called." in err) is not called
+
+
+def test_a_list(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["conform", "dify", "--list", "--url", "https://host/v1", "--read-only", "--budget", "70"]) == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    assert out.startswith(
+        "dify at https://host/v1, seed 0, 50 examples, examples, coverage, fuzzing, stateful, read-only"
+    )
+    assert "  reads   GET     /v1/info  " in out and "writes" not in out
+    assert "13 operations, 0 of which write; at most 70 requests in all." in out
+
+
+def test_what_changes_something() -> None:
+    deskchat = open_document(SPECS["deskchat"])
+    reads = {one.id for one in chosen(deskchat, [], read_only=True)}
+    assert {"listConversations", "searchChats", "exportConversation"} <= reads
+    assert not any(changes(one) for one in chosen(deskchat, [], read_only=True))
+    assert not {"sendMessage", "deleteGroup", "importConversations", "generateTitle"} & reads
+    assert [one.id for one in chosen(deskchat, ["GET /chat/search"], False)] == ["searchChats"]
+    assert at_most(2, 10) > at_most(1, 10) > at_most(1, 1) > 0
+
+
+# ---- Lines for the shell ----
+
+
+class Echo(BaseHTTPRequestHandler):
+    got: ClassVar[dict[str, Any]] = {}
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("do_"):
+            return self.answer
+        raise AttributeError(name)
+
+    def answer(self) -> None:
+        body = self.rfile.read(int(self.headers.get("content-length") or 0))
+        Echo.got = {"method": self.command, "path": self.path, "headers": dict(self.headers.items()), "body": body}
+        self.send_response(204)
+        self.end_headers()
+
+    def log_message(self, *args: Any) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def echo() -> Iterator[str]:
+    server = HTTPServer(("127.0.0.1", 0), Echo)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+JSON = {"Content-Type": "application/json"}
+REQUESTS = {
+    "plain": ("GET", "/a?b=c&d=%20", {}, None),
+    "signs of the shell": ("GET", "/a?b=$HOME`id`;'\"!%5C*", {}, None),
+    "signs of curl": ("GET", "/a/../b/./%2e%2e?c[]={1,2}", {}, None),
+    "json": ("POST", "/a", JSON, '{"a": "it\'s $HOME \\n \u2028 你好"}'.encode()),
+    "an at sign": ("POST", "/a", JSON, b"@/etc/passwd"),
+    "lines": ("POST", "/a", {"Content-Type": "text/plain"}, b"a\nb\r\nc\n"),
+    "bytes": ("POST", "/a", {"Content-Type": "application/octet-stream"}, bytes(range(256))),
+    "no type": ("POST", "/a", {}, b"x=1"),
+    "empty": ("POST", "/a", {}, None),
+    "a body in a read": ("GET", "/a", JSON, b"{}"),
+    "a method of its own": ("QUERY", "/a", JSON, b"{}"),
+    "delete": ("DELETE", "/a", {}, None),
+    "head": ("HEAD", "/a", {}, None),
+    "headers": (
+        "GET",
+        "/a",
+        {"X-Empty": "", "X-Quoted": "a'b\"c$d`", "Accept": "text/html", "X-Odd": "é%\\\x01"},
+        None,
+    ),
+    "a secret": ("GET", "/a?token=open-sesame", {"Authorization": "Bearer open-sesame"}, None),
+}
+
+
+@pytest.mark.parametrize("what", REQUESTS)
+def test_a_line_sends_the_same_again(echo: str, what: str) -> None:
+    method, path, headers, body = REQUESTS[what]
+    step = Step(method, echo + path, {"Accept": "*/*", "User-Agent": "x", **headers}, body, len(body or b""))
+    line = curl(step, Secrets({"Authorization": "Bearer open-sesame"}))
+    assert "sesame" not in line and all(letter.isprintable() or letter in "\n\t" for letter in line)
+    subprocess.run(
+        ["sh", "-c", line],
+        env={**os.environ, "NO_PROXY": "*", "AUTHORIZATION": "Bearer open-sesame"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        timeout=10,
+        check=True,
+    )
+    got = Echo.got
+    assert (got["method"], got["body"]) == (method, body or b"")
+    assert got["path"] == path.replace("open-sesame", "$AUTHORIZATION")
+    sent = {name: value for name, value in got["headers"].items() if name in {"Content-Type", *headers}}
+    assert sent == headers
+    assert got["headers"]["Accept"] == headers.get("Accept", "*/*")
+
+
+def test_secrets_are_hidden_wherever_they_come_back() -> None:
+    secrets = Secrets(
+        {"Authorization": "Bearer open-sesame", "X-Key": "k1", "Accept": "text/html", "X-Token": "abcdef"}
+    )
+    assert secrets.hide("Bearer open-sesame, open-sesame, abcdef, k1, text/html") == (
+        "$AUTHORIZATION, $AUTHORIZATION, $X_TOKEN, k1, text/html"
+    )
+    line = curl(Step("GET", HERE, {"x-key": "k1", "Authorization": "Bearer wrong"}, None, 0), secrets)
+    assert '-H "x-key: $X_KEY"' in line and "'Authorization: Bearer wrong'" in line
+
+
+def test_a_long_body_is_left_out() -> None:
+    line = curl(Step("POST", HERE, JSON, None, 200_000), Secrets({}))
+    assert line.startswith("# The body of 200000 bytes is left out.\ncurl -i -X POST")
+
+
+# ---- Files ----
+
+
+def test_files_say_anything(plainchat: Document) -> None:
+    hostile = "</td><script>alert(1)</script>&\x00\x1b[31m\ud800]]>"
+    outcome = Outcome(finished=True)
+    reply = {"status": 200, "type": "text/html", "body": hostile, "size": 9}
+    step = {"method": "GET", "url": HERE, "headers": {"A": "b"}, "body": None, "size": 0}
+    finding = {"operation": "POST /api/chat", "check": "c", "phase": "fuzzing", "title": hostile, "message": hostile}
+    outcome.take({"kind": "finding", **finding, "reply": reply, "steps": [step]})
+    outcome.take({"kind": "error", "operation": hostile, "what": hostile, "phase": None, "steps": [], "silent": True})
+    operations = tuple(plainchat.operations.values())
+    where = address(HERE, plainchat)
+    plan = Plan(plainchat, where, operations, {}, Path(), 0, 1, ("fuzzing",), False, 1, 1.0)
+    tree = ET.fromstring(files.junit(plan, outcome, Secrets({})).encode())
+    assert [len(list(tree.iter(name))) for name in ("testcase", "failure", "skipped")] == [9, 2, 7]
+    assert json.dumps([tree.get(name) for name in ("tests", "failures", "skipped")]) == '["9", "2", "7"]'
+    page = files.page(plan, outcome, Secrets({})).encode().decode()
+    assert "<script>" not in page and "&lt;script&gt;" in page and "\x00" not in page and "\x1b" not in page
+
+
+def test_a_finding_of_a_promise_says_its_sentence(plainchat: Document) -> None:
+    plan = Plan(plainchat, address(HERE, plainchat), (), {}, Path(), 0, 1, ("fuzzing",), False, 1, 1.0)
+    step = {"method": "DELETE", "url": HERE + "/a", "headers": {"Accept": "*/*"}, "body": None, "size": 0}
+    line = {
+        "kind": "finding",
+        "check": "deleted_is_gone",
+        "phase": "fuzzing",
+        "title": "Promise not kept",
+        "operation": "DELETE /api/conversations/{conversation_id}/delete",
+        "message": "What was deleted is gone.\nIt is still in a list.\nPromised: It goes.",
+        "sentence": "What was deleted is gone.",
+        "said": "It goes.",
+        "steps": [step],
+        "reply": None,
+    }
+    outcome = Outcome()
+    outcome.take(line)
+    assert dict(explained(plan, outcome, outcome.findings[0], Secrets({}))) == {
+        "expected": "What was deleted is gone.",
+        "got": "It is still in a list.",
+        "spec": "#/paths/~1api~1conversations~1{conversation_id}~1delete/delete: It goes.",
+        "curl": f"curl -i -X DELETE {HERE}/a",
+    }

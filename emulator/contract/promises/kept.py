@@ -6,6 +6,7 @@ refused in a way that says nothing, nothing is concluded.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
@@ -25,14 +26,17 @@ def write_echoed(promise: Promise, exchange: Exchange, ask: Ask) -> Iterator[str
 
 def _differences(promise: Promise, exchange: Exchange, reply: Any) -> Iterator[str]:
     """Where members of `reply` are not what was sent. What was not sent says nothing, nor does null unless the promise
-    is about nulls, nor blank text where blanks do not count."""
+    is about nulls, nor blank text where blanks do not count; characters that a server drops are not looked for."""
     trimmed = promise.get("trimmed", False)
+    dropped = dict.fromkeys(map(ord, promise.get("drops", "")))
     for pointer, expression in promise.get("members", {}).items():
         wanted = evaluate(expression, exchange)
         if wanted is MISSING or (wanted is None and not promise.get("nulls", False)):
             continue
         if trimmed and isinstance(wanted, str) and not wanted.strip():
             continue
+        if isinstance(wanted, str):
+            wanted = wanted.translate(dropped)
         found = at(reply, pointer)
         if not _alike(expression, wanted, found, trimmed):
             yield f"{pointer or 'the body'} is {quote(found)}, expected {quote(wanted)}"
@@ -68,7 +72,9 @@ def write_read_back(promise: Promise, exchange: Exchange, ask: Ask) -> Iterator[
 def deleted_is_gone(promise: Promise, exchange: Exchange, ask: Ask) -> Iterator[str]:
     """What was deleted is in no list, and reading it is refused."""
     ids = evaluate(promise["id"], exchange)
-    for id in ids[:MOST_IDS] if isinstance(ids, list) else [ids]:
+    like = re.compile(promise.get("like", ""))
+    ids = [id for id in (ids if isinstance(ids, list) else [ids]) if like.search(str(id))]
+    for id in ids[:MOST_IDS]:
         for place in promise["from"]:
             read = _read(place, exchange, ask, {"id": id})
             if read is None:

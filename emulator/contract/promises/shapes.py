@@ -176,6 +176,7 @@ SHAPES: dict[str, dict[str, Any]] = {
             "members": {"type": "object", "propertyNames": POINTER, "minProperties": 1},
             "nulls": {"type": "boolean"},
             "trimmed": {"type": "boolean"},
+            "drops": {"type": "string", "minLength": 1},
         },
     },
     "write_read_back": {
@@ -186,6 +187,7 @@ SHAPES: dict[str, dict[str, Any]] = {
             "members": {"type": "object", "propertyNames": POINTER},
             "nulls": {"type": "boolean"},
             "trimmed": {"type": "boolean"},
+            "drops": {"type": "string", "minLength": 1},
             "most": {"type": "integer"},
             "or": GIVES,
         },
@@ -196,6 +198,7 @@ SHAPES: dict[str, dict[str, Any]] = {
         "required": ["id", "from"],
         "properties": {
             "id": True,
+            "like": {"type": "string", "format": "regex"},
             "from": {
                 "type": "array",
                 "minItems": 1,
@@ -332,8 +335,9 @@ def _words(pointer: Pointer, value: Any, ids: list[str]) -> Iterator[Mistake]:
                 yield Mistake(here, f"there is no operation {member!r}{hint}")
             if name == "when":
                 yield from (_expression((*here, key), key) for key in member if _bad(key) or not key.startswith("$"))
-            if name == "marks":
-                yield from (Mistake(here, f"{mark!r} is no pattern") for mark in member if _no_pattern(mark))
+            if name in ("marks", "like"):
+                patterns = member if isinstance(member, list) else [member]
+                yield from (Mistake(here, f"{mark!r} is no pattern") for mark in patterns if _no_pattern(mark))
             yield from _words(here, member, ids)
     elif isinstance(value, list):
         for number, member in enumerate(value):

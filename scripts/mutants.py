@@ -1,0 +1,187 @@
+"""Break the server on purpose and see whether the contract notices: `make mutants`.
+
+Each mutant is the emulator with one fault around one operation (tests/mutants). schemathesis calls that operation; the
+mutant is caught when a check that it names fails there. Two rates are told: by the specs alone, which is by the checks
+of schemathesis itself, and by the specs and the checks of `emulator.contract.checks`. Every survivor is named, with the
+reason where it is known (tests/mutants/survivors.py).
+"""
+
+from __future__ import annotations
+
+import argparse
+import collections
+import json
+import os
+import random
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT))
+
+from emulator.app import open_services  # noqa: E402
+from emulator.settings import Settings  # noqa: E402
+from tests.mutants.registry import by_hand, generic  # noqa: E402
+from tests.mutants.runner import Running, Server, Verdict, samples  # noqa: E402
+from tests.mutants.survivors import reason  # noqa: E402
+from tests.mutants.wrapping import Mutant  # noqa: E402
+
+SPEC_GOAL = 75.0
+CHECKS_GOAL = 95.0
+LONGEST = 3600
+
+
+def main() -> int:
+    """Run them; returns the exit code."""
+    chosen = _arguments()
+    if chosen.worker:
+        return _work(chosen)
+    names = chosen.backend or list(open_services(Settings()))
+    started = time.monotonic()
+    verdicts, unsound = _gather(names, chosen)
+    show(verdicts, time.monotonic() - started)
+    for line in unsound:
+        print(f"UNSOUND: the unbroken server fails {line}", flush=True)
+    if chosen.json:
+        chosen.json.write_text(json.dumps(verdicts, indent=1, ensure_ascii=False))
+    return 1 if unsound or not _good_enough(verdicts, sample=bool(chosen.sample)) else 0
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Break the server on purpose and see whether the contract notices.")
+    parser.add_argument("--backend", action="append", help="only this one; may be given again")
+    parser.add_argument("--only", default="", help="only mutants whose name contains this")
+    parser.add_argument("--sample", type=int, default=0, help="so many of all, drawn with the seed")
+    parser.add_argument("--seed", type=int, default=1, help="of the sample and of schemathesis (default: %(default)s)")
+    parser.add_argument("--examples", type=int, default=10, help="generated for an operation (default: %(default)s)")
+    parser.add_argument("--at-once", type=int, default=2, help="processes at a time (default: %(default)s)")
+    parser.add_argument("--list", action="store_true", help="name them and run nothing")
+    parser.add_argument("--json", type=Path, help="write all verdicts to this file")
+    parser.add_argument("--worker", help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+def _gather(names: Sequence[str], chosen: argparse.Namespace) -> tuple[list[dict[str, Any]], list[str]]:
+    """A process for each backend, some at a time: what was found, and what is wrong with the unbroken server."""
+    waiting, running = list(names), []
+    verdicts: list[dict[str, Any]] = []
+    unsound: list[str] = []
+    while waiting or running:
+        while waiting and len(running) < min(chosen.at_once, os.cpu_count() or 1):
+            arguments = [value for value in sys.argv[1:] if value != "--list"]
+            command = [sys.executable, __file__, *arguments, "--worker", waiting.pop(0)]
+            if chosen.list:
+                command.append("--list")
+            running.append(subprocess.Popen(command, cwd=ROOT, text=True, stdout=subprocess.PIPE))
+        process = running.pop(0)
+        output, _ = process.communicate(timeout=LONGEST)
+        if process.returncode != 0:
+            raise RuntimeError(f"a worker ended with {process.returncode}")
+        for line in output.splitlines():
+            said = json.loads(line)
+            if "unsound" in said:
+                unsound.append(said["unsound"])
+            else:
+                verdicts.append(said)
+    return verdicts, unsound
+
+
+def _work(chosen: argparse.Namespace) -> int:
+    """One backend: a line of JSON for each mutant."""
+    server = Server(chosen.worker)
+    with server.running():
+        mutants = [
+            *generic(chosen.worker, server.service, samples(server)),
+            *(mutant for mutant in by_hand() if mutant.backend == chosen.worker),
+        ]
+        run = Running(server, chosen.seed, chosen.examples)
+        for mutant in _chosen(mutants, chosen):
+            if chosen.list:
+                _tell({"mutant": mutant.name, "kind": mutant.kind, "operation": mutant.operation})
+                continue
+            _tell(_told(mutant, run.verdict(mutant)))
+        for id, found in run.sound().items():
+            _tell({"unsound": f"{chosen.worker}/{id}: {sorted(found)}"})
+    return 0
+
+
+def _tell(said: dict[str, Any]) -> None:
+    print(json.dumps(said, ensure_ascii=False), flush=True)
+
+
+def _told(mutant: Mutant, verdict: Verdict) -> dict[str, Any]:
+    return {
+        "mutant": verdict.mutant,
+        "backend": verdict.backend,
+        "operation": mutant.operation,
+        "kind": verdict.kind,
+        "spec": list(verdict.spec),
+        "checks": list(verdict.checks),
+        "others": list(verdict.others),
+        "cases": verdict.cases,
+        "seconds": round(verdict.seconds, 2),
+    }
+
+
+def _chosen(mutants: Sequence[Mutant], chosen: argparse.Namespace) -> list[Mutant]:
+    """Those that are asked for. A sample takes the same share of each backend."""
+    named = [mutant for mutant in mutants if chosen.only in mutant.name]
+    if not chosen.sample or chosen.list:
+        return named
+    # What each backend has of all is not known here; a draw with one share comes close to the wanted number.
+    share = chosen.sample / ALL
+    drawn = random.Random(f"{chosen.seed}/{chosen.worker}")
+    wanted = drawn.sample(named, min(len(named), max(1, round(len(named) * share))))
+    return sorted(wanted, key=lambda mutant: mutant.operation)
+
+
+ALL = 1350
+"""About how many there are; for the share of a sample only."""
+
+
+def show(verdicts: Sequence[dict[str, Any]], seconds: float) -> None:
+    """Rates, and survivors by name."""
+    if verdicts and "spec" not in verdicts[0]:
+        for verdict in verdicts:
+            print(verdict["mutant"])
+        print(f"{len(verdicts)} mutants of {len({verdict['operation'] for verdict in verdicts})} operations")
+        return
+    kinds = collections.Counter(verdict["kind"].rstrip(" 12") for verdict in verdicts)
+    print(f"{len(verdicts)} mutants of {len(kinds)} kinds in {seconds:.0f} s")
+    for verdict in verdicts:
+        if not verdict["spec"] and not verdict["checks"]:
+            why = reason(verdict["mutant"]) or "no reason known"
+            print(
+                f"  survived  {verdict['mutant']}: {why}"
+                + (f" (failed: {verdict['others']})" * bool(verdict["others"]))
+            )
+    for backend in sorted({verdict["backend"] for verdict in verdicts}):
+        of = [verdict for verdict in verdicts if verdict["backend"] == backend]
+        print(
+            f"{backend:<10} {len(of):>4} mutants, specs alone {_rate(of, 'spec'):5.1f} %, with checks {_rate(of):5.1f} %"
+        )
+    print(f"{'all':<10} {len(verdicts):>4} mutants, specs alone {_rate(verdicts, 'spec'):5.1f} %, ", end="")
+    print(f"with checks {_rate(verdicts):5.1f} %", flush=True)
+
+
+def _rate(verdicts: Sequence[dict[str, Any]], by: str = "") -> float:
+    killed = [one for one in verdicts if one["spec"] or (not by and one["checks"])]
+    return 100 * len(killed) / len(verdicts) if verdicts else 0.0
+
+
+def _good_enough(verdicts: Sequence[dict[str, Any]], sample: bool) -> bool:
+    """Whether the goals are reached and every survivor has its reason. A sample of few mutants has its own rates."""
+    if verdicts and "spec" not in verdicts[0]:
+        return True
+    unexplained = [one for one in verdicts if not one["spec"] and not one["checks"] and not reason(one["mutant"])]
+    if unexplained:
+        print(f"{len(unexplained)} survivors without a reason")
+    return not unexplained and (sample or (_rate(verdicts, "spec") >= SPEC_GOAL and _rate(verdicts) >= CHECKS_GOAL))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

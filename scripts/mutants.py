@@ -17,22 +17,25 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parent.parent
-sys.path.insert(0, str(ROOT))
+sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(ROOT / "tests" / "mutants")]
+
+from registry import by_hand, generic  # noqa: E402
+from runner import Running, Server, Verdict, samples  # noqa: E402
+from survivors import reason  # noqa: E402
+from wrapping import Mutant  # noqa: E402
 
 from emulator.app import open_services  # noqa: E402
 from emulator.settings import Settings  # noqa: E402
-from tests.mutants.registry import by_hand, generic  # noqa: E402
-from tests.mutants.runner import Running, Server, Verdict, samples  # noqa: E402
-from tests.mutants.survivors import reason  # noqa: E402
-from tests.mutants.wrapping import Mutant  # noqa: E402
 
 SPEC_GOAL = 75.0
 CHECKS_GOAL = 95.0
 LONGEST = 3600
+PROGRESS = sys.stderr.isatty()
 
 
 def main() -> int:
@@ -67,27 +70,29 @@ def _arguments() -> argparse.Namespace:
 
 def _gather(names: Sequence[str], chosen: argparse.Namespace) -> tuple[list[dict[str, Any]], list[str]]:
     """A process for each backend, some at a time: what was found, and what is wrong with the unbroken server."""
-    waiting, running = list(names), []
-    verdicts: list[dict[str, Any]] = []
-    unsound: list[str] = []
-    while waiting or running:
-        while waiting and len(running) < min(chosen.at_once, os.cpu_count() or 1):
-            arguments = [value for value in sys.argv[1:] if value != "--list"]
-            command = [sys.executable, __file__, *arguments, "--worker", waiting.pop(0)]
-            if chosen.list:
-                command.append("--list")
-            running.append(subprocess.Popen(command, cwd=ROOT, text=True, stdout=subprocess.PIPE))
-        process = running.pop(0)
-        output, _ = process.communicate(timeout=LONGEST)
-        if process.returncode != 0:
-            raise RuntimeError(f"a worker ended with {process.returncode}")
-        for line in output.splitlines():
-            said = json.loads(line)
-            if "unsound" in said:
-                unsound.append(said["unsound"])
-            else:
-                verdicts.append(said)
-    return verdicts, unsound
+    with ThreadPoolExecutor(min(chosen.at_once, os.cpu_count() or 1)) as pool:
+        told = [said for of_backend in pool.map(_run, _longest_first(names)) for said in of_backend]
+    return [said for said in told if "unsound" not in said], [said["unsound"] for said in told if "unsound" in said]
+
+
+def _longest_first(names: Sequence[str]) -> list[str]:
+    """So that no process is left alone with most of the work at the end."""
+    return sorted(names, key=lambda name: -len(open_services(Settings())[name].document.operations))
+
+
+def _run(name: str) -> list[dict[str, Any]]:
+    """One process, and what it has to say."""
+    done = subprocess.run(
+        [sys.executable, __file__, *sys.argv[1:], "--worker", name],
+        cwd=ROOT,
+        text=True,
+        stdout=subprocess.PIPE,
+        timeout=LONGEST,
+        check=False,
+    )
+    if done.returncode != 0:
+        raise RuntimeError(f"the mutants of {name} ended with {done.returncode}")
+    return [json.loads(line) for line in done.stdout.splitlines()]
 
 
 def _work(chosen: argparse.Namespace) -> int:
@@ -111,6 +116,8 @@ def _work(chosen: argparse.Namespace) -> int:
 
 def _tell(said: dict[str, Any]) -> None:
     print(json.dumps(said, ensure_ascii=False), flush=True)
+    if PROGRESS and "spec" in said:
+        print("+" if said["spec"] or said["checks"] else "-", end="", file=sys.stderr, flush=True)
 
 
 def _told(mutant: Mutant, verdict: Verdict) -> dict[str, Any]:
@@ -161,11 +168,12 @@ def show(verdicts: Sequence[dict[str, Any]], seconds: float) -> None:
             )
     for backend in sorted({verdict["backend"] for verdict in verdicts}):
         of = [verdict for verdict in verdicts if verdict["backend"] == backend]
-        print(
-            f"{backend:<10} {len(of):>4} mutants, specs alone {_rate(of, 'spec'):5.1f} %, with checks {_rate(of):5.1f} %"
-        )
-    print(f"{'all':<10} {len(verdicts):>4} mutants, specs alone {_rate(verdicts, 'spec'):5.1f} %, ", end="")
-    print(f"with checks {_rate(verdicts):5.1f} %", flush=True)
+        print(_line(backend, of))
+    print(_line("all", verdicts), flush=True)
+
+
+def _line(name: str, of: Sequence[dict[str, Any]]) -> str:
+    return f"{name:<10} {len(of):>4} mutants, specs alone {_rate(of, 'spec'):5.1f} %, with checks {_rate(of):5.1f} %"
 
 
 def _rate(verdicts: Sequence[dict[str, Any]], by: str = "") -> float:

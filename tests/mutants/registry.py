@@ -12,11 +12,13 @@ import random
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
+
+from wrapping import SESSION, Answer, Call, Mutant
 
 from emulator.contract.document import Operation
 from emulator.service import Service
-from tests.mutants.wrapping import SESSION, Answer, Call, Mutant
 
 SCHEMA = frozenset({"response_schema_conformance"})
 STATUS = frozenset({"status_code_conformance"})
@@ -65,6 +67,10 @@ def changed(value: Any, path: Path, change: Callable[[Any], Any]) -> Any:
     if isinstance(value, dict) and first in value:
         return {**value, first: changed(value[first], tuple(rest), change)}
     return value
+
+
+def _at(path: Path, change: Callable[[Any], Any], value: Any) -> Any:
+    return changed(value, path, change)
 
 
 def without(path: Path) -> Callable[[Any], Any]:
@@ -277,13 +283,13 @@ class _Making:
         def accepts(call: Call, answer: Answer) -> Answer:
             return good if answer.status in (400, 404, 413, 415, 422) else answer
 
-        def refuses(call: Call, answer: Answer) -> Answer:
-            return refusal if answer.succeeded else answer
-
         if self.operation.request_body is not None or parameters:
             yield self._mutant("accepts anything", NEGATIVE, after=accepts)
-        refusal = self._refusal()
-        if refusal is not None:
+        if (refusal := self._refusal()) is not None:
+
+            def refuses(call: Call, answer: Answer, refusal: Answer = refusal) -> Answer:
+                return refusal if answer.succeeded else answer
+
             yield self._mutant("refuses what is good", POSITIVE, after=refuses)
 
     def _refusal(self) -> Answer | None:
@@ -327,19 +333,19 @@ class _Making:
             found = draw(f"type {number}", leaves(sample))
             if found is not None:
                 path = found[0]
-                yield mutants(f"wrong type {number}", path, lambda value, path=path: changed(value, path, other_type))
+                yield mutants(f"wrong type {number}", path, partial(_at, path, other_type))
         place = draw("missing", ((*path, name) for path, value in objects(sample) for name in value))
         if place is not None:
-            yield mutants("missing field", place, lambda value, place=place: changed(value, place[:-1], without(place)))
+            yield mutants("missing field", place, partial(_at, place[:-1], without(place)))
         wide = draw("extra", objects(sample))
         if wide is not None:
-            yield mutants("extra field", wide[0], lambda value, path=wide[0]: changed(value, path, _wide))
+            yield mutants("extra field", wide[0], partial(_at, wide[0], _wide))
         null = draw("null", ((path, value) for path, value in leaves(sample) if value is not None))
         if null is not None:
-            yield mutants("null", null[0], lambda value, path=null[0]: changed(value, path, lambda _: None))
+            yield mutants("null", null[0], partial(_at, null[0], lambda _: None))
         word = draw("value", ((path, value) for path, value in leaves(sample) if _is_word(value)))
         if word is not None:
-            yield mutants("wrong value", word[0], lambda value, path=word[0]: changed(value, path, lambda _: "¿?"))
+            yield mutants("wrong value", word[0], partial(_at, word[0], lambda _: "¿?"))
 
         def cut(call: Call, answer: Answer) -> Answer:
             return replace(answer, body=answer.body[: len(answer.body) // 2]) if answer.succeeded else answer

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import copy
 import logging
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -18,12 +17,13 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from example_calls import bodies_of, call_example
+from wrapping import Answer, Mutant, Wrapped
 
 from emulator.app import App, create_app
 from emulator.contract.document import Operation
 from emulator.server import listen, make_server
 from emulator.service import Service
-from tests.mutants.wrapping import Answer, Mutant, Wrapped
 
 ROOT = Path(__file__).parent.parent.parent
 PHASES = ["examples", "coverage", "fuzzing"]
@@ -91,17 +91,13 @@ class Server:
 
 def samples(server: Server) -> dict[str, list[Answer]]:
     """Operation id → the unbroken server's replies to its examples, successes first."""
-    # Beside the other tests, where the calls of the examples are made.
-    sys.path.insert(0, str(ROOT / "tests"))
-    from example_calls import bodies_of, call_example
-
     found: dict[str, list[Answer]] = {}
     service = server.service
     for operation in service.document.operations.values():
         answers = []
         for number, body in enumerate(bodies_of(service.document, operation)):
             session = f"sample-{operation.id}"[:60] + str(number)
-            reply = call_example(server, service, operation, session, body)  # type: ignore[arg-type]
+            reply = call_example(server, service, operation, session, body)
             headers = tuple((name.lower(), value) for name, value in reply.headers.items())
             answers.append(Answer(reply.status_code, headers, reply.content))
         found[operation.id] = sorted(answers, key=lambda answer: answer.status)

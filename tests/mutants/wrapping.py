@@ -190,7 +190,8 @@ async def _pass_on(app: Any, scope: Any, call: Call) -> Answer:
     if call.query != original:
         inner["query_string"] = urlencode(call.query).encode()
     sent = False
-    status, reply_headers, body = 500, (), b""
+    status, body = 500, b""
+    reply_headers: tuple[tuple[str, str], ...] = ()
 
     async def receive() -> dict[str, Any]:
         nonlocal sent

@@ -14,7 +14,7 @@ HAS_NODE := command -v npm >/dev/null 2>&1 && node -e 'process.exit(parseInt(pro
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help serve test lint types imports contract bench-quick bench build clean
+.PHONY: help serve test lint types imports contract mutants bench-quick bench build clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -45,6 +45,9 @@ imports: $(VENV)/.tools ## check who may import whom (import-linter)
 
 contract: $(VENV)/.tools ## hold the server against its specs (schemathesis, 5 seeds × 50 examples)
 	@$(BIN)/python scripts/contract.py $(ARGS)
+
+mutants: $(VENV)/.tools ## break the server on purpose and see what the contract notices (ARGS='--sample 100' for a part)
+	@$(BIN)/python scripts/mutants.py $(ARGS)
 
 bench-quick: $(VENV)/.runtime ## measure calls a second beside a bare Starlette route, and start-up
 	@$(BIN)/python scripts/bench_quick.py $(ARGS)

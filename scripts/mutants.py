@@ -47,6 +47,12 @@ def main() -> int:
     started = time.monotonic()
     verdicts, unsound = _gather(names, chosen)
     show(verdicts, time.monotonic() - started)
+    unsound += [
+        f"(a check itself fails) {verdict['mutant']}: {other}"
+        for verdict in verdicts
+        for other in verdict.get("others", ())
+        if other.startswith("error ")
+    ]
     for line in unsound:
         print(f"UNSOUND: the unbroken server fails {line}", flush=True)
     if chosen.json:

@@ -219,9 +219,19 @@ def test_pieces_are_what_is_kept() -> None:
     seen = stream(event("piece", text="a"), event("end", id=7), sent={"talk": 1})
     kept = exchange(reply={"data": [{"id": 6, "text": "x"}, {"id": 7, "text": "a"}]})
     assert broken("text_adds_up", {**PIECES, "whole": whole}, seen, kept) == []
-    lost = exchange(reply={"data": [{"id": 7, "text": ""}]})
-    assert broken("text_adds_up", {**PIECES, "whole": whole}, seen, lost) != []
+    for items in ([{"id": 7, "text": ""}], [{"id": 6, "text": "a"}], []):
+        lost = exchange(reply={"data": items})
+        assert broken("text_adds_up", {**PIECES, "whole": whole}, seen, lost) != [], items
+    full = exchange(reply={"data": [{"id": 6, "text": "x"}]})
+    assert broken("text_adds_up", {**PIECES, "whole": {**whole, "most": 1}}, seen, full) == []
     assert broken("text_adds_up", {**PIECES, "whole": whole}, seen, None) == []
+
+
+def test_pieces_are_the_last_that_is_kept() -> None:
+    promise = {**PIECES, "whole": {"read": "list", "items": "", "last": True, "at": "/text"}}
+    seen = stream(event("piece", text="a"), END)
+    assert broken("text_adds_up", promise, seen, exchange(reply=[{"text": "x"}, {"text": "a"}])) == []
+    assert broken("text_adds_up", promise, seen, exchange(reply=[{"text": "a"}, {"text": "x"}])) != []
 
 
 def test_marks_of_a_text() -> None:
@@ -284,6 +294,7 @@ def test_pages() -> None:
         ("", page(1, 3, more=False), page(4, 5, more=False), "and the next page has 2"),
         ("", page(1, 3), page(4, 3), "and the next page has 0"),
         ("", page(1, 3), page(4, 5, total=6), "another one on the next page"),
+        ("?limit=4", page(1, 3, limit=4), page(4, 5, limit=4), "and the next page has more"),
         ("", page(2, 4), {**page(1, 1), "total": 5}, "over the end of a page"),
     ],
 )

@@ -7,6 +7,7 @@ The kinds about state are written by hand below, by tables of operations; they d
 
 from __future__ import annotations
 
+import itertools
 import json
 import random
 import re
@@ -121,7 +122,9 @@ def in_frames(change: Callable[[Frames], Frames]) -> Callable[[Call, Answer], An
 
 
 def in_data(frames: Frames, place: int, change: Callable[[dict[str, Any]], dict[str, Any]]) -> Frames:
-    """The frames with the JSON data of one changed."""
+    """The frames with the JSON data of one changed; from the end, those that are no JSON (`[DONE]`) are passed over."""
+    while place < 0 and -place < len(frames) and b"{" not in frames[place]:
+        place -= 1
 
     def frame(raw: bytes) -> bytes:
         head, mark, data = raw.partition(b"data: ")
@@ -141,6 +144,14 @@ def changed_id(value: dict[str, Any]) -> dict[str, Any]:
             last = value[name][-1]
             return {**value, name: value[name][:-1] + ("0" if last != "0" else "1")}
     return value
+
+
+def _with_id(frames: Frames) -> int:
+    """The first frame with an id from the middle on, else the last one with an id."""
+    found = [
+        number for number, frame in enumerate(frames) if re.search(rb'"(message_|task_|conversation_)?id": ?"', frame)
+    ]
+    return next((number for number in found if number >= _middle(frames)), found[-1] if found else 0)
 
 
 def _middle(frames: Frames) -> int:
@@ -188,7 +199,12 @@ STREAM_KINDS: tuple[tuple[str, frozenset[str], frozenset[str], Callable[[Frames]
     ("event wrong type", SCHEMA, frozenset(), lambda frames: in_data(frames, _middle(frames), _typed)),
     ("event missing field", SCHEMA, frozenset(), lambda frames: in_data(frames, _middle(frames), _narrow)),
     ("event extra field", SCHEMA, frozenset(), lambda frames: in_data(frames, _middle(frames), _wide)),
-    ("id changes", SCHEMA, frozenset({"ids_constant"}), lambda frames: in_data(frames, _middle(frames), changed_id)),
+    (
+        "id changes",
+        SCHEMA,
+        frozenset({"ids_constant"}) | ORDER | TEXT,
+        lambda frames: in_data(frames, _with_id(frames), changed_id),
+    ),
     ("end wrong type", SCHEMA, frozenset(), lambda frames: in_data(frames, -1, _typed)),
     ("framing: no blank lines", SCHEMA, ORDER, lambda frames: [b"\n".join(frames)]),
     ("framing: no data", SCHEMA, ORDER, lambda frames: [frame.replace(b"data: ", b"") for frame in frames]),
@@ -345,7 +361,9 @@ class _Making:
             yield mutants("null", null[0], partial(_at, null[0], lambda _: None))
         word = draw("value", ((path, value) for path, value in leaves(sample) if _is_word(value)))
         if word is not None:
-            yield mutants("wrong value", word[0], partial(_at, word[0], lambda _: "¿?"))
+            # Where a value was sent or is kept, another one is wrong for that reason, too.
+            kept = frozenset({"write_echoed", "write_read_back", "filter_honoured", "paging_honoured"})
+            yield replace(mutants("wrong value", word[0], partial(_at, word[0], lambda _: "¿?")), checks=kept)
 
         def cut(call: Call, answer: Answer) -> Answer:
             return replace(answer, body=answer.body[: len(answer.body) // 2]) if answer.succeeded else answer
@@ -374,10 +392,19 @@ def to_the_shadow(call: Call) -> Call:
     return call.header(SESSION, f"{call.headers.get(SESSION, 'default')}-shadow")
 
 
+def forgotten(call: Call) -> Call:
+    """Like `to_the_shadow`, and each call to a session of its own: what is done a second time is answered likewise."""
+    return call.header(SESSION, f"{call.headers.get(SESSION, 'default')[:40]}-shadow-{next(FORGOTTEN)}")
+
+
+FORGOTTEN = itertools.count()
+
+
 def shadow(backend: str, kind: str, check: Iterable[str], *operations: str) -> Iterator[Mutant]:
     """Writes that are answered and not done."""
+    before = forgotten if kind == "deleted still readable" else to_the_shadow
     for operation in operations:
-        yield Mutant(backend, operation, kind, STATEFUL, frozenset(check), before=to_the_shadow)
+        yield Mutant(backend, operation, kind, STATEFUL, frozenset(check), before=before)
 
 
 def dropped(backend: str, operation: str, kind: str, check: Iterable[str], *names: str) -> Mutant:
@@ -699,7 +726,7 @@ def _toolchat() -> Iterator[Mutant]:
     yield set_body(b, "updateConversation", "written is another", echo, "title", "Another title")
     yield set_body(b, "sendMessage", "written is another", echo, "content", "Another text")
     yield set_body(b, "registerUser", "written is another", echo, "password", "another-password")
-    yield another(b, "getConversation", r"(/conversations/)conv_[0-9a-f]+()$", "conv_5a1c9e40b7d2")
+    yield another(b, "getConversation", r"(/conversations/)conv_[0-9a-f]+()$", "conv_5a1c9e40b7d3")
     yield another(b, "listMessages", r"(/messages/)conv_[0-9a-f]+()$", "conv_5653c1b2f7c7")
     yield another(b, "getTool", r"(/tools/)[a-z_]+()$", "search_web")
     for operation in ("listConversations", "getConversation", "listMessages"):

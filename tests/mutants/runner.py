@@ -122,7 +122,11 @@ class Running:
         label = _label(operation)
         # The first check that counts is enough. Those of the specs come first, so that both rates are told.
         wanted = mutant.spec - STATEFUL or mutant.checks
-        found, cases = self._failures(operation, mutant, stop_at=frozenset((check, label) for check in wanted))
+        stop_at = frozenset((check, label) for check in wanted)
+        found, cases = self._failures(operation, mutant, stop_at)
+        if found and not found & stop_at:
+            # Another check was first, and schemathesis leaves it at that.
+            found, cases = self._failures(operation, mutant, stop_at, to_the_end=True)
         here = {check for check, where in found - known if where == label}
         return Verdict(
             mutant.name,
@@ -145,19 +149,23 @@ class Running:
         """What failed on the unbroken server, by operation; only what did."""
         return {id: found for id, found in self._sound.items() if found}
 
-    def _failures(self, operation: Operation, mutant: Mutant | None, stop_at: Found) -> tuple[Found, int]:
+    def _failures(
+        self, operation: Operation, mutant: Mutant | None, stop_at: Found, *, to_the_end: bool = False
+    ) -> tuple[Found, int]:
         from schemathesis import engine
         from schemathesis.engine import Status
-        from schemathesis.engine.events import ScenarioFinished
+        from schemathesis.engine.events import NonFatalError, ScenarioFinished
 
         self._count += 1
         self._server.wrapped.session = f"mutant-{self._count}"
         self._server.wrapped.mutant = mutant
         found: set[tuple[str, str]] = set()
         cases = 0
-        events = engine.from_schema(self._schema(operation)).execute()
+        events = engine.from_schema(self._schema(operation, to_the_end)).execute()
         try:
             for event in events:
+                if isinstance(event, NonFatalError):
+                    found.add(("error", f"{_label(operation)}: {event.value!r}"))
                 if not isinstance(event, ScenarioFinished):
                     continue
                 cases += len(event.recorder.cases)
@@ -174,7 +182,7 @@ class Running:
             self._server.wrapped.session = ""
         return frozenset(found), cases
 
-    def _schema(self, operation: Operation) -> Any:
+    def _schema(self, operation: Operation, to_the_end: bool) -> Any:
         import schemathesis
         from schemathesis.config import SchemathesisConfig
 
@@ -186,7 +194,7 @@ class Running:
         if any(scheme.get("scheme") == "bearer" for scheme in schemes.values()):
             headers = {"Authorization": f"Bearer {service.backend.credentials[0].value}"}
         base = f"{self._server.url}/{service.name}{service.bases()[0]}"
-        config.projects.override.update(headers=headers, base_url=base)
+        config.projects.override.update(headers=headers, base_url=base, continue_on_failure=to_the_end)
         config.projects.override.phases.update(phases=PHASES)
         config.projects.override.generation.update(max_examples=self._examples, database="none", no_shrink=True)
         schema = schemathesis.openapi.from_dict(copy.deepcopy(dict(service.document.raw)), config=config)

@@ -152,6 +152,8 @@ def _next_page(
     if any(same(at(other, promise["id"]), id) for other in others for id in ids):
         yield f"the next page has an item of this one: {following.line()}"
         return
+    if others and len(items) < size:
+        yield f"{len(items)} items where {size} were asked for, and the next page has more: {following.line()}"
     more = promise.get("more", {})
     if more.get("means") == "exact" and at(exchange.reply, more["at"]) is not bool(others):
         told = quote(at(exchange.reply, more["at"]))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from emulator.contract.promises.exchange import Ask, Exchange, FollowUp
@@ -118,12 +119,22 @@ def text_adds_up(promise: Promise, exchange: Exchange, ask: Ask) -> Iterator[str
         )
     else:
         told = _read_whole(whole, exchange, frames, ask)
+        if isinstance(told, Lost):
+            yield told.what
+            return
     if told is not MISSING and told != text and (not isinstance(told, str) or told.strip() != text.strip()):
         yield f"the pieces give {quote(text)}, the whole is {quote(told)}"
 
 
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """A text that should be in a list, and is not."""
+
+    what: str
+
+
 def _read_whole(whole: Mapping[str, Any], exchange: Exchange, frames: list[Frame], ask: Ask) -> Any:
-    """The whole text from a list. Where a value begins with `@`, it is a pointer into the last event that has it."""
+    """The whole text from a list, or Lost. A value that begins with `@` points into the last event that has it."""
 
     def value(expression: Any) -> Any:
         if isinstance(expression, str) and expression.startswith("@"):
@@ -140,13 +151,19 @@ def _read_whole(whole: Mapping[str, Any], exchange: Exchange, frames: list[Frame
     if read is None or not read.succeeded:
         return MISSING
     items = at(read.reply, whole["items"])
-    wanted = value(whole["is"])
     if not isinstance(items, list):
         return MISSING
+    full = len(items) >= whole.get("most", float("inf"))
+    if whole.get("last"):
+        return MISSING if full or not items else at(items[-1], whole["at"])
+    wanted = value(whole["is"])
     for item in items:
         if same(at(item, whole["id"]), wanted):
             return at(item, whole["at"])
-    return MISSING
+    # A full page may have cut it off.
+    if full:
+        return MISSING
+    return Lost(f"{quote(wanted)} is not in the list: {read.line()}")
 
 
 def streaming_honoured(promise: Promise, exchange: Exchange, ask: Ask) -> Iterator[str]:

@@ -51,7 +51,7 @@ def evaluate(expression: Any, exchange: Exchange, last: Exchange | None = None) 
         members = {name: evaluate(member, exchange, last) for name, member in expression.items()}
         return {name: member for name, member in members.items() if member is not MISSING}
     if isinstance(expression, list):
-        return [evaluate(one, exchange, last) for one in expression]
+        return [one for one in (evaluate(one, exchange, last) for one in expression) if one is not MISSING]
     if not isinstance(expression, str) or not expression.startswith("$"):
         return expression
     place, _, pointer = expression.partition("#")

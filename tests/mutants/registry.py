@@ -29,6 +29,9 @@ POSITIVE = frozenset({"positive_data_acceptance"})
 AUTH = frozenset({"ignored_auth", "missing_required_header"})
 STATEFUL = frozenset({"use_after_free", "ensure_resource_availability"})
 
+# Where a value was sent or is kept, another one is wrong for that reason, too.
+KEPT = frozenset({"write_echoed", "write_read_back", "filter_honoured", "paging_honoured"})
+
 Path = tuple[str | int, ...]
 Samples = Mapping[str, list[Answer]]
 """Operation id → replies of the unbroken server to the operation's own examples, successes first."""
@@ -343,7 +346,7 @@ class _Making:
 
         def mutants(kind: str, path: Path, change: Callable[[Any], Any]) -> Mutant:
             detail = "/" + "/".join(map(str, path))
-            return self._mutant(kind, SCHEMA, after=in_json(change), detail=detail)
+            return self._mutant(kind, SCHEMA, checks=KEPT, after=in_json(change), detail=detail)
 
         for number in (1, 2):
             found = draw(f"type {number}", leaves(sample))
@@ -361,9 +364,7 @@ class _Making:
             yield mutants("null", null[0], partial(_at, null[0], lambda _: None))
         word = draw("value", ((path, value) for path, value in leaves(sample) if _is_word(value)))
         if word is not None:
-            # Where a value was sent or is kept, another one is wrong for that reason, too.
-            kept = frozenset({"write_echoed", "write_read_back", "filter_honoured", "paging_honoured"})
-            yield replace(mutants("wrong value", word[0], partial(_at, word[0], lambda _: "¿?")), checks=kept)
+            yield mutants("wrong value", word[0], partial(_at, word[0], lambda _: "¿?"))
 
         def cut(call: Call, answer: Answer) -> Answer:
             return replace(answer, body=answer.body[: len(answer.body) // 2]) if answer.succeeded else answer

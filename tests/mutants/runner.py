@@ -105,12 +105,13 @@ def samples(server: Server) -> dict[str, list[Answer]]:
 
 
 class Running:
-    """schemathesis against one server, mutant after mutant."""
+    """schemathesis against one server, mutant after mutant. `trusting` leaves out the calls of the unbroken server."""
 
-    def __init__(self, server: Server, seed: int, examples: int) -> None:
+    def __init__(self, server: Server, seed: int, examples: int, *, trusting: bool = False) -> None:
         self._server = server
         self._seed = seed
         self._examples = examples
+        self._trusting = trusting
         self._count = 0
         self._sound: dict[str, Found] = {}
 
@@ -141,6 +142,8 @@ class Running:
 
     def _failures_of_the_sound(self, operation: Operation) -> Found:
         """What fails on the unbroken server, which should be nothing."""
+        if self._trusting:
+            return frozenset()
         if operation.id not in self._sound:
             self._sound[operation.id], _ = self._failures(operation, None, frozenset())
         return self._sound[operation.id]

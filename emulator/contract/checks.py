@@ -82,7 +82,7 @@ CHECKS: tuple[Check, ...] = (
 )
 
 
-class Broken(Failure):
+class NotKept(Failure):
     """A promise that a server does not keep. `said` is where the sentence stands."""
 
     kind_title = "Promise not kept"
@@ -107,7 +107,7 @@ class Broken(Failure):
 
 def judge(check: Check, context: CheckContext, response: Response, case: Case[Any]) -> bool | None:
     """Hold one reply to what its operation promises for one check. True when it promises nothing that applies here;
-    raises Broken for what is not kept."""
+    raises NotKept for what is not kept."""
     found = promises(case.operation.schema.raw_schema, case.operation.definition.raw, check.name)
     if not found or not 200 <= response.status_code < 300 or response.request.method != case.operation.method.upper():
         return True
@@ -119,7 +119,7 @@ def judge(check: Check, context: CheckContext, response: Response, case: Case[An
         applied = True
         ask = _Asking(context, case, exchange)
         for what in check.holds(promise.given, exchange, ask):
-            raise Broken(check, promise, case.operation.label, what)
+            raise NotKept(check, promise, case.operation.label, what)
     return None if applied else True
 
 

@@ -188,6 +188,7 @@ class Running:
     def _schema(self, operation: Operation, to_the_end: bool) -> Any:
         import schemathesis
         from schemathesis.config import SchemathesisConfig
+        from schemathesis.filters import FilterSet
 
         config = SchemathesisConfig.from_path(ROOT / "schemathesis.toml")
         config.update(seed=self._seed, max_failures=None)
@@ -201,7 +202,10 @@ class Running:
         config.projects.override.phases.update(phases=PHASES)
         config.projects.override.generation.update(max_examples=self._examples, database="none", no_shrink=True)
         schema = schemathesis.openapi.from_dict(copy.deepcopy(dict(service.document.raw)), config=config)
-        return schema.include(operation_id=operation.id)
+        # `include` would add to the filters that the settings of single operations have put there, which take in all.
+        schema.filter_set = FilterSet()
+        schema.filter_set.include(operation_id=operation.id)
+        return schema
 
 
 def _label(operation: Operation) -> str:

@@ -277,7 +277,9 @@ def test_pages() -> None:
     second = listed("?page=2", page(4, 5, more=False))
     assert broken("paging_honoured", PAGING, listed("", page(1, 3)), second) == []
     assert broken("paging_honoured", PAGING, second, listed("?page=3", page(1, 0, more=False))) == []
-    assert broken("paging_honoured", PAGING, listed("?page=9", page(1, 0, more=False))) == []
+    beyond = listed("?page=9", page(1, 0, more=False))
+    assert broken("paging_honoured", PAGING, beyond, beyond) == []
+    assert broken("paging_honoured", PAGING, beyond, second) != []
     # What was sent is no number: nothing is promised for it.
     assert broken("paging_honoured", PAGING, listed("?limit=x", page(1, 4, limit=7, total=4))) == []
 
@@ -356,7 +358,7 @@ def test_totals_of_a_list_without_pages() -> None:
 
 
 def test_a_full_page_may_have_more() -> None:
-    promise = {**PAGING, "more": {"at": "/more", "means": "full"}, "next": {"page": "page"}}
+    promise = {**PAGING, "more": {"at": "/more", "means": "full"}}
     following = listed("", page(4, 5))
     assert broken("paging_honoured", promise, listed("", page(1, 3)), following) == []
     assert broken("paging_honoured", promise, listed("", page(1, 3, more=False)), following) != []
@@ -470,6 +472,9 @@ def test_uploads_are_kept() -> None:
     for content in (b"", b"\n\x00a\r\n", b"\r\n\x00a"):
         assert broken("upload_kept", promise, seen, exchange(content=content, kind="image/png")) != []
     assert broken("upload_kept", promise, seen, exchange(status=404, reply={})) == []
+    must = {"part": "file", "steps": [{"call": "use", "must": True}, {"call": "getFile"}]}
+    assert broken("upload_kept", must, seen, exchange(status=400, reply={})) != []
+    assert broken("upload_kept", must, seen, exchange(reply={}), same_bytes) == []
     fetched = {**promise, "fetch": "$last.body#/url"}
     step = exchange(reply={"url": f"{BASE}/file"})
     assert broken("upload_kept", fetched, seen, step, same_bytes) == []

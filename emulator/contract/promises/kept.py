@@ -119,6 +119,9 @@ def upload_kept(promise: Promise, exchange: Exchange, ask: Ask) -> Iterator[str]
     if not sent or not sent[0]:
         return
     last = _steps(promise.get("steps", ()), exchange, ask)
+    if isinstance(last, Exchange) and not last.succeeded:
+        yield f"the upload cannot be used: {last.line()}"
+        return
     if "fetch" in promise:
         url = evaluate(promise["fetch"], exchange, last)
         # Never elsewhere than where the upload went.
@@ -134,11 +137,13 @@ def upload_kept(promise: Promise, exchange: Exchange, ask: Ask) -> Iterator[str]
 
 
 def _steps(steps: Any, exchange: Exchange, ask: Ask) -> Exchange | None:
-    """Calls one after another; the reply of the last. None when one cannot be sent or is refused in a way that the
-    step does not allow."""
+    """Calls one after another; the reply of the last, or of the first that is refused and must not be. None when one
+    cannot be sent, or is refused in a way that the step does not allow: then nothing is known."""
     last: Exchange | None = None
     for step in steps:
         reply = ask(_follow_up(step, exchange, last))
+        if reply is not None and not reply.succeeded and step.get("must"):
+            return reply
         if reply is None or not (reply.succeeded or reply.status in step.get("or", ())):
             return None
         last = reply

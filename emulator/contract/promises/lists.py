@@ -28,7 +28,7 @@ def paging_honoured(promise: Promise, exchange: Exchange, ask: Ask) -> Iterator[
     yield from _order(sort, items)
     yield from _echoes(promise, exchange)
     yield from _totals(promise, exchange, items, size)
-    if size is not None and items:
+    if size is not None:
         yield from _next_page(promise, exchange, ask, items, size, sort)
 
 
@@ -116,8 +116,10 @@ def _totals(promise: Promise, exchange: Exchange, items: Sequence[Any], size: in
         elif len(items) > total:
             yield f"{len(items)} items, and the total is {total}"
     more = promise.get("more", {})
-    if more.get("means") == "full" and size is not None and at(exchange.reply, more["at"]) is not (len(items) == size):
-        yield f"{more['at']} is {quote(at(exchange.reply, more['at']))} on a page of {len(items)} where {size} fit"
+    if more.get("means") == "full" and size is not None:
+        asked = _number(exchange, promise["size"]["query"], promise["size"].get("default"))
+        if at(exchange.reply, more["at"]) is not (len(items) == asked):
+            yield f"{more['at']} is {quote(at(exchange.reply, more['at']))} on a page of {len(items)} of {asked}"
 
 
 def _skipped(promise: Promise, exchange: Exchange, size: int | None) -> int | None:
@@ -168,6 +170,8 @@ def _next_page(
 def _further(way: Mapping[str, Any], exchange: Exchange, items: Sequence[Any], size: int) -> dict[str, Any] | None:
     """What has to be asked for to see the next page."""
     if "cursor" in way:
+        if not items:
+            return None
         cursor = at(items[0 if way.get("direction") == "before" else -1], way["id"])
         return None if cursor is MISSING else {way["cursor"]: cursor}
     if "page" in way:

@@ -44,6 +44,7 @@ STEP = {
         "with": WITH,
         "body": True,
         "or": {"type": "array", "items": {"type": "integer"}},
+        "must": {"type": "boolean"},
     },
 }
 STEPS = {"type": "array", "items": STEP, "minItems": 1, "maxItems": 4}

@@ -402,6 +402,9 @@ def test_nulls_blanks_and_dropped_characters() -> None:
     assert broken("write_echoed", promise, blank) != []
     spaced = exchange(sent={"name": " B"}, reply={"name": "b"})
     assert broken("write_echoed", {**promise, "trimmed": True}, spaced) == []
+    number = exchange(sent={"name": 1}, reply={"name": "1"})
+    assert broken("write_echoed", {**promise, "texts": True}, number) == []
+    assert broken("write_echoed", promise, number) != []
     nul = exchange(sent={"name": "a\0b"}, reply={"name": "ab"})
     assert broken("write_echoed", {**promise, "drops": "\0"}, nul) == []
     assert broken("write_echoed", promise, nul) != []
@@ -466,6 +469,8 @@ MULTIPART = (
 def test_uploads_are_kept() -> None:
     seen = exchange(headers={"content-type": "multipart/form-data; boundary=b"}, body=MULTIPART, reply={"id": 7})
     assert seen.sent == {"user": "me"}
+    odd = MULTIPART.replace(b'name="user"', b"name=user")
+    assert exchange(headers={"content-type": "multipart/form-data; boundary=b"}, body=odd).parts == {}
     promise = {"part": "file", "steps": [{"call": "getFile", "with": {"path.id": "$response.body#/id"}}]}
     same_bytes = exchange(content=b"\r\n\x00a\r\n", kind="image/png")
     assert broken("upload_kept", promise, seen, same_bytes) == []

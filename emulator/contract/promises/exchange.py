@@ -14,8 +14,9 @@ from emulator.contract.promises.frames import Frames, read_frames
 from emulator.contract.promises.values import MISSING, path_values
 
 BOUNDARY = re.compile(r'boundary="?([^";,]+)"?', re.IGNORECASE)
-NAME = re.compile(rb'[;\s]name="([^"]*)"', re.IGNORECASE)
-FILE_NAME = re.compile(rb"[;\s]filename\*?=", re.IGNORECASE)
+HEAD = re.compile(
+    rb'\r\ncontent-disposition: form-data; name="([^"]*)"(; filename\*?=[^\r\n]*)?(\r\n|$)', re.IGNORECASE
+)
 
 
 @dataclass(frozen=True)
@@ -80,10 +81,13 @@ class Exchange:
         # The first piece is the preamble; each of the others begins with the end of the delimiter's line.
         for piece in (b"\r\n" + self.body).split(b"\r\n--" + found[1].encode())[1:]:
             head, _, content = piece.partition(b"\r\n\r\n")
-            name = NAME.search(head)
-            if name is not None:
-                is_file = FILE_NAME.search(head) is not None
-                parts.setdefault(name[1].decode("utf-8", "replace"), []).append((content, is_file))
+            if piece.startswith(b"--"):
+                break
+            told = HEAD.match(head)
+            # A part whose name can be read in two ways: the server may have read it otherwise.
+            if told is None:
+                return {}
+            parts.setdefault(told[1].decode("utf-8", "replace"), []).append((content, told[2] is not None))
         return parts
 
     @cached_property

@@ -26,7 +26,8 @@ def write_echoed(promise: Promise, exchange: Exchange, ask: Ask) -> Iterator[str
 
 def _differences(promise: Promise, exchange: Exchange, reply: Any) -> Iterator[str]:
     """Where members of `reply` are not what was sent. What was not sent says nothing, nor does null unless the promise
-    is about nulls, nor blank text where blanks do not count; characters that a server drops are not looked for."""
+    is about nulls, nor blank text where blanks do not count; characters that a server drops are not looked for. With
+    `texts` only text is compared: a server may turn everything else into text."""
     trimmed = promise.get("trimmed", False)
     dropped = dict.fromkeys(map(ord, promise.get("drops", "")))
     for pointer, expression in promise.get("members", {}).items():
@@ -34,6 +35,8 @@ def _differences(promise: Promise, exchange: Exchange, reply: Any) -> Iterator[s
         if wanted is MISSING or (wanted is None and not promise.get("nulls", False)):
             continue
         if trimmed and isinstance(wanted, str) and not wanted.strip():
+            continue
+        if promise.get("texts") and not isinstance(wanted, str):
             continue
         if isinstance(wanted, str):
             wanted = wanted.translate(dropped)

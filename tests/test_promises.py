@@ -469,6 +469,8 @@ MULTIPART = (
 def test_uploads_are_kept() -> None:
     seen = exchange(headers={"content-type": "multipart/form-data; boundary=b"}, body=MULTIPART, reply={"id": 7})
     assert seen.sent == {"user": "me"}
+    twice = MULTIPART.replace(b"--b--", MULTIPART)
+    assert exchange(headers={"content-type": "multipart/form-data; boundary=b"}, body=twice).sent == {}
     odd = MULTIPART.replace(b'name="user"', b"name=user")
     assert exchange(headers={"content-type": "multipart/form-data; boundary=b"}, body=odd).parts == {}
     promise = {"part": "file", "steps": [{"call": "getFile", "with": {"path.id": "$response.body#/id"}}]}

@@ -58,17 +58,15 @@ class Exchange:
 
     @cached_property
     def sent(self) -> Any:
-        """The body as sent: JSON, or the fields of a form; MISSING where it is neither."""
+        """The body as sent: JSON, or the fields of a form; MISSING where it is neither. A field that is there twice is
+        left out: nobody knows which of them the server took."""
         kind = media_type(self.headers)
         if kind == "multipart/form-data":
-            return {
-                name: part.decode("utf-8", "replace")
-                for name, parts in self.parts.items()
-                for part, is_file in parts
-                if not is_file
-            }
+            parts = {name: [part for part, is_file in parts if not is_file] for name, parts in self.parts.items()}
+            return {name: found[0].decode("utf-8", "replace") for name, found in parts.items() if len(found) == 1}
         if kind == "application/x-www-form-urlencoded":
-            return {name: values[0] for name, values in parse_qs(self.body.decode("utf-8", "replace")).items()}
+            fields = parse_qs(self.body.decode("utf-8", "replace"), keep_blank_values=True)
+            return {name: values[0] for name, values in fields.items() if len(values) == 1}
         return as_json(self.body)
 
     @cached_property

@@ -49,7 +49,7 @@ def filter_honoured(promise: Promise, exchange: Exchange, ask: Ask) -> Iterator[
 
 _FITS: dict[str, Callable[[Any, str], bool]] = {
     "contains": lambda value, wanted: isinstance(value, str) and wanted.strip().casefold() in value.casefold(),
-    "equals": lambda value, wanted: str(value) == wanted.strip(),
+    "equals": lambda value, wanted: str(value) in (wanted, wanted.strip()),
     "from": lambda value, wanted: isinstance(value, str) and value >= wanted,
     "until": lambda value, wanted: isinstance(value, str) and value[: len(wanted)] <= wanted,
 }

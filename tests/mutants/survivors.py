@@ -23,6 +23,31 @@ REASONS: tuple[tuple[str, str], ...] = (
     (r"^deskchat/getSettings/wrong value /data/theme", FREE),
     (r"^ruoyi/chat_stream_api_ai_dify_chat_stream_post/event", NOT_KEPT),
     (r"^ruoyi/chat_stream_endpoint_api_ai_deepseek_chat_stream_post/event", NOT_KEPT),
+    (
+        r"^ruoyi/get_chat_messages_api_ai_dify_chats__chat_id__messages_get/item missing",
+        "Alone, the operation reads its example at its default size, where a short page is the last one.",
+    ),
+    (r"^dify/getConversationsList/wrong type . /data/0/inputs/", FREE),
+    (r"^dify/getConversationHistory/null .*/mime_type", NULLABLE),
+    (r"^dify/getChatAppInfo/wrong value /tags/0", FREE),
+    (r"^dify/getChatAppParameters/wrong error status", NO_REFUSAL),
+    (
+        r"^dify/getChatAppParameters/missing field .*/default",
+        "No source says that every input of a form has a default.",
+    ),
+    (r"^dify/getChatAppParameters/wrong value /text_to_speech/voice", FREE),
+    (r"^dify/getChatWebAppSettings/wrong value /default_language", FREE),
+    (r"^dify/(createAnnotation|getAnnotationList)/null", NULLABLE),
+    (
+        r"^dify/getConversation(History|Variables)/(order reversed|item missing)",
+        "Alone, the operation reads its example, which has one item; longer lists come from calls of other operations.",
+    ),
+    (r"^dify/getConversationVariables/variable_name ignored", "The example's one variable has the name asked for."),
+    (r"^dify/getAnnotationList/order reversed", "No order is promised: those there from the start are not in order."),
+    (
+        r"^dify/uploadChatFile/upload lost",
+        "The next call refuses a lost upload like one of a kind that the app does not take, which proves nothing.",
+    ),
     (r"^dify/uploadChatFile/null /file_key", NULLABLE),
     (
         r"^dify/previewChatFile/wrong media type",

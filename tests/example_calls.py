@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import quote, urlencode
 
 import httpx
@@ -15,7 +15,6 @@ from emulator.contract.document import Document, Operation
 from emulator.contract.synthesis import value_for
 from emulator.service import Service
 from emulator.settings import Settings
-from emulator.testing.server import ThreadedServer
 from emulator.world.seed import Seed
 
 SERVICES = open_services(Settings())
@@ -30,8 +29,15 @@ def every_operation() -> Iterator[Any]:
             yield pytest.param(service, operation, id=f"{service.name}-{operation.id}")
 
 
+class HasUrl(Protocol):
+    """A server that runs."""
+
+    @property
+    def url(self) -> str: ...
+
+
 def call_example(
-    server: ThreadedServer, service: Service, operation: Operation, session: str, number: int = 0, **more: str
+    server: HasUrl, service: Service, operation: Operation, session: str, number: int = 0, **more: str
 ) -> httpx.Response:
     """The call that the operation's examples describe, with the body of this number, and `more` headers (`_` for
     `-`)."""

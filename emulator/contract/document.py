@@ -152,8 +152,10 @@ def _broken(file: Path, pointer: Pointer, what: str) -> Broken:
 
 
 def problems(file: Path) -> list[Broken]:
-    """Everything that makes the document no valid OpenAPI, each with its line."""
+    """Everything that makes the document no valid OpenAPI, or its promises none, each with its line."""
     from openapi_spec_validator import OpenAPIV30SpecValidator, OpenAPIV31SpecValidator, OpenAPIV32SpecValidator
+
+    from emulator.contract.promises.shapes import mistakes
 
     source = read(file)
     version = str(source.data.get("openapi", "")) if isinstance(source.data, dict) else ""
@@ -168,6 +170,8 @@ def problems(file: Path) -> list[Broken]:
         )
     except Exception as error:  # the validator itself fails on some broken documents
         found.append(source.broken((), f"cannot be validated: {_short(str(error))}"))
+    if not found:
+        found.extend(source.broken(mistake.pointer, _short(mistake.what)) for mistake in mistakes(source.data))
     return found
 
 

@@ -99,7 +99,7 @@ def status(ask: Ask) -> Reply:
         job is None
         or job.action != ask.path["action"]
         or job.app_id != ask.caller.id_in(ask)
-        or now > job.created_at + KEPT_SECONDS
+        or (now > job.created_at + KEPT_SECONDS and not job.lasting)
     ):
         raise Refused("invalid_param", "The job does not exist.")
     done = now >= job.created_at + JOB_SECONDS

@@ -171,6 +171,8 @@ class Job:
     action: str
     threshold: float
     created_at: float
+    lasting: bool = False
+    """Whether its result is kept for ever: that of the document's example, which can be tried at any time."""
 
 
 @dataclass(frozen=True)

@@ -85,7 +85,7 @@ def _examples(world: World, app: App) -> None:
     )
     for id in (EXAMPLE, ANNOTATION_TO_DELETE):
         data.annotations.put(Annotation(id, owner.app_id, "Do you rent bikes?", "Yes, by the hour or the day.", 2, at))
-    data.jobs.put(Job(EXAMPLE, owner.app_id, "enable", NEVER_SIMILAR, world.clock.epoch - 60))
+    data.jobs.put(Job(EXAMPLE, owner.app_id, "enable", NEVER_SIMILAR, world.clock.epoch - 60, lasting=True))
 
 
 def _example_conversation(

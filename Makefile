@@ -14,10 +14,10 @@ HAS_NODE := command -v npm >/dev/null 2>&1 && node -e 'process.exit(parseInt(pro
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help serve test lint types imports contract contract-deep mutants bench-quick bench build clean
+.PHONY: help serve test lint types imports contract contract-deep mutants mutants-sample bench-quick bench build clean
 
 help: ## list the commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo '  ARGS="…" goes on: make serve ARGS="dify --port 0", make test ARGS="-k paging"'
 
 serve: $(VENV)/.runtime ## answer calls on http://127.0.0.1:8787 until stopped
@@ -50,8 +50,11 @@ contract: $(VENV)/.tools ## hold the server against its specs (schemathesis, 2 s
 contract-deep: $(VENV)/.tools ## the same for a night: 10 seeds × 300 examples
 	@$(BIN)/python scripts/contract.py --seeds 1-10 --examples 300 $(ARGS)
 
-mutants: $(VENV)/.tools ## break the server on purpose and see what the contract notices (ARGS='--sample 100' for a part)
+mutants: $(VENV)/.tools ## break the server on purpose, in all known ways, and see what the contract notices
 	@$(BIN)/python scripts/mutants.py $(ARGS)
+
+mutants-sample: $(VENV)/.tools ## a hundred of the ways, for each push
+	@$(BIN)/python scripts/mutants.py --sample 100 $(ARGS)
 
 bench-quick: $(VENV)/.runtime ## measure calls a second beside a bare Starlette route, and start-up
 	@$(BIN)/python scripts/bench_quick.py $(ARGS)

@@ -176,6 +176,8 @@ def test_ids_are_constant() -> None:
     events = (event("piece", id="a", talk="T1"), PING, event("note"), event("end", id="a", talk="T1"))
     assert broken("ids_constant", IDS, stream(*events, sent={"talk": " t1 "})) == []
     assert broken("ids_constant", IDS, stream(*events, sent={"talk": ""})) == []
+    kept = event("piece", id="a", talk="\x1e t1 ")
+    assert broken("ids_constant", IDS, stream(kept, sent={"talk": "\x1e t1 "})) == []
     changed = broken("ids_constant", IDS, stream(event("piece", id="a"), event("end", id="b"), sent={}))
     assert changed == ['/id is "a" in one event and "b" in another']
     assert broken("ids_constant", IDS, stream(event("piece", id="a", talk="T2"), sent={"talk": "t1"})) != []

@@ -344,3 +344,20 @@ def test_schemathesis_loads_them(notes: tuple[type[Notes], str], tmp_path: Path)
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 1, done.stdout + done.stderr
     assert "Promised: Things document, text_ending" in done.stdout
+
+
+def test_what_a_form_says_twice_is_promised_to_nobody() -> None:
+    from emulator.contract.checks import CHECKS, applies
+    from emulator.contract.promises.exchange import Exchange
+    from emulator.contract.promises.shapes import Promise
+
+    (check,) = (check for check in CHECKS if check.name == "write_read_back")
+    form = {"content-type": "application/x-www-form-urlencoded"}
+    once, twice = (
+        Exchange("/sign-up", "POST", "http://test/sign-up", form, body, 200, {}, b"{}")
+        for body in (b"name=a&word=b", b"name=a&word=b&name=c")
+    )
+    about_names = Promise(check.name, "x", {"read": "logIn", "body": {"name": "$request.body#/name"}})
+    about_words = Promise(check.name, "x", {"read": "logIn", "body": {"word": "$request.body#/word"}})
+    assert applies(check, about_names, once) and applies(check, about_words, once)
+    assert not applies(check, about_names, twice) and applies(check, about_words, twice)

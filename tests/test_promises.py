@@ -472,7 +472,10 @@ def test_uploads_are_kept() -> None:
     seen = exchange(headers={"content-type": "multipart/form-data; boundary=b"}, body=MULTIPART, reply={"id": 7})
     assert seen.sent == {"user": "me"}
     twice = MULTIPART.replace(b"--b--", MULTIPART)
-    assert exchange(headers={"content-type": "multipart/form-data; boundary=b"}, body=twice).sent == {}
+    said_twice = exchange(headers={"content-type": "multipart/form-data; boundary=b"}, body=twice)
+    assert (said_twice.sent, said_twice.unclear) == ({}, seen.parts.keys())
+    assert exchange(headers={"content-type": "application/x-www-form-urlencoded"}, body=b"a=1&b=&a=2").unclear == {"a"}
+    assert seen.unclear == frozenset()
     odd = MULTIPART.replace(b'name="user"', b"name=user")
     assert exchange(headers={"content-type": "multipart/form-data; boundary=b"}, body=odd).parts == {}
     promise = {"part": "file", "steps": [{"call": "getFile", "with": {"path.id": "$response.body#/id"}}]}

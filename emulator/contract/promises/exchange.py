@@ -70,6 +70,17 @@ class Exchange:
         return as_json(self.body)
 
     @cached_property
+    def unclear(self) -> frozenset[str]:
+        """Fields of a form that are there more than once, or once as text and once as a file."""
+        kind = media_type(self.headers)
+        if kind == "multipart/form-data":
+            return frozenset(name for name, parts in self.parts.items() if len(parts) > 1)
+        if kind == "application/x-www-form-urlencoded":
+            fields = parse_qs(self.body.decode("utf-8", "replace"), keep_blank_values=True)
+            return frozenset(name for name, values in fields.items() if len(values) > 1)
+        return frozenset()
+
+    @cached_property
     def parts(self) -> dict[str, list[tuple[bytes, bool]]]:
         """The parts of a multipart body as sent: name → (bytes, whether it is a file), in order."""
         found = BOUNDARY.search(self.headers.get("content-type", ""))

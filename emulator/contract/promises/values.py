@@ -80,6 +80,15 @@ EXPRESSION = (
 )
 
 
+def mentions(given: Any, expression: str) -> bool:
+    """Whether the expression, or one that goes deeper, stands anywhere in what a promise says."""
+    if isinstance(given, Mapping):
+        return any(mentions(one, expression) for one in (*given, *given.values()))
+    if isinstance(given, list):
+        return any(mentions(one, expression) for one in given)
+    return isinstance(given, str) and (given == expression or given.startswith(f"{expression}/"))
+
+
 def same(left: Any, right: Any) -> bool:
     """Whether two JSON values are the same. 1 and 1.0 are; true and 1 are not."""
     if isinstance(left, bool) or isinstance(right, bool):

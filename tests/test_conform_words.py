@@ -22,7 +22,7 @@ from emulator.conform.address import address
 from emulator.conform.curl import Secrets, curl
 from emulator.conform.outcome import Outcome, Step
 from emulator.conform.plan import Plan, at_most, changes, chosen
-from emulator.conform.report import explained
+from emulator.conform.report import explained, findings
 from emulator.contract.document import Document, open_document
 from emulator.errors import Misused
 from emulator.service import spec_files
@@ -301,7 +301,10 @@ def test_files_say_anything(plainchat: Document) -> None:
     assert "<script>" not in page and "&lt;script&gt;" in page and "\x00" not in page and "\x1b" not in page
 
 
-def test_a_finding_of_a_promise_says_its_sentence(plainchat: Document) -> None:
+ASKED = {"accept": "*/*", "authorization": "Bearer open-sesame", "user-agent": "x"}
+
+
+def test_a_finding_of_a_promise_says_its_sentence_and_the_calls_that_showed_it(plainchat: Document) -> None:
     plan = Plan(plainchat, address(HERE, plainchat), (), {}, Path(), 0, 1, ("fuzzing",), False, 1, 1.0)
     step = {"method": "DELETE", "url": HERE + "/a", "headers": {"Accept": "*/*"}, "body": None, "size": 0}
     line = {
@@ -310,17 +313,34 @@ def test_a_finding_of_a_promise_says_its_sentence(plainchat: Document) -> None:
         "phase": "fuzzing",
         "title": "Promise not kept",
         "operation": "DELETE /api/conversations/{conversation_id}/delete",
-        "message": "What was deleted is gone.\nIt is still in a list.\nPromised: It goes.",
+        "message": "What was deleted is gone.\nIt is still in a list.\nPromised: It goes.\nFollowed up by GET /b → 200",
         "sentence": "What was deleted is gone.",
         "said": "It goes.",
+        "what": "It is still in a list.",
         "steps": [step],
         "reply": None,
+        "after": [
+            {**step, "method": "GET", "url": HERE + "/b?key=open-sesame", "headers": ASKED, "status": 404},
+            {**step, "method": "POST", "headers": ASKED, "body": "b3Blbi1zZXNhbWU=", "size": 11, "status": 200},
+        ],
     }
     outcome = Outcome()
     outcome.take(line)
-    assert dict(explained(plan, outcome, outcome.findings[0], Secrets({}))) == {
-        "expected": "What was deleted is gone.",
-        "got": "It is still in a list.",
-        "spec": "#/paths/~1api~1conversations~1{conversation_id}~1delete/delete: It goes.",
-        "curl": f"curl -i -X DELETE {HERE}/a",
-    }
+    secrets = Secrets({"Authorization": "Bearer open-sesame"})
+    again = 'curl -i -X POST -H "authorization: $AUTHORIZATION"'
+    assert explained(plan, outcome, outcome.findings[0], secrets) == [
+        ("expected", "What was deleted is gone."),
+        ("got", "It is still in a list."),
+        ("spec", "#/paths/~1api~1conversations~1{conversation_id}~1delete/delete: It goes."),
+        ("curl", f"curl -i -X DELETE {HERE}/a"),
+        ("after", f"curl -i -H \"authorization: $AUTHORIZATION\" '{HERE}/b?key=$AUTHORIZATION'"),
+        ("answered", "404"),
+        ("after", f"{again} -H Content-Type: --data-raw '$AUTHORIZATION' {HERE}/a"),
+        ("answered", "200"),
+    ]
+    for text in (files.junit(plan, outcome, secrets), files.page(plan, outcome, secrets)):
+        assert "sesame" not in text and "/b?key=$AUTHORIZATION" in text
+    page = files.page(plan, outcome, secrets)
+    assert "<dt>after</dt><dd><pre>curl -i -X POST" in page and "<dt>answered</dt><dd>404</dd>" in page
+    (block,) = findings(plan, outcome, secrets)
+    assert "\n   after     curl -i -H" in block and "\n   answered  200" in block

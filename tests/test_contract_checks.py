@@ -228,13 +228,13 @@ CALLS: tuple[tuple[str, dict[str, Any]], ...] = (
 )
 
 
-def failures(base: str) -> set[str]:
-    """Which checks fail in one round of calls."""
+def failures(base: str) -> dict[str, Any]:
+    """The checks that fail in one round of calls."""
     from emulator.contract.checks import CHECKS, NotKept
 
     schema = schemathesis.openapi.from_dict(copy.deepcopy(SPEC))
     wanted = [schemathesis.checks.CHECKS.get_one(check.name) for check in CHECKS]
-    found: set[str] = set()
+    found: dict[str, Any] = {}
     for id, arguments in CALLS:
         case = schema.find_operation_by_id(id).Case(**arguments)
         response = case.call(base_url=base)
@@ -244,18 +244,43 @@ def failures(base: str) -> set[str]:
             for failure in group.exceptions:
                 assert isinstance(failure, NotKept), failure
                 assert failure.said == f"{SAID}, {failure.check}" and failure.said in failure.message
-                found.add(failure.check)
+                found[failure.check] = failure
     return found
 
 
 def test_a_server_that_keeps_its_promises(notes: tuple[type[Notes], str]) -> None:
-    assert failures(notes[1]) == set()
+    assert failures(notes[1]) == {}
 
 
 @pytest.mark.parametrize("fault", sorted(SHAPES))
 def test_a_server_that_breaks_one(notes: tuple[type[Notes], str], fault: str) -> None:
     notes[0].fault = fault
-    assert failures(notes[1]) == {fault}
+    assert failures(notes[1]).keys() == {fault}
+
+
+def test_a_failure_has_the_calls_that_showed_it(notes: tuple[type[Notes], str]) -> None:
+    notes[0].fault = "deleted_is_gone"
+    (failure,) = failures(notes[1]).values()
+    (made,) = failure.after
+    assert (made.method, made.url, made.body, made.status) == ("GET", f"{notes[1]}/notes", b"", 200)
+    assert "user-agent" in made.headers
+    assert failure.message.splitlines()[-1] == f"Followed up by GET {notes[1]}/notes → 200"
+    assert failure.what == f'"n1" was deleted, and is still listed: GET {notes[1]}/notes → 200'
+
+
+def test_a_failure_without_further_calls_has_none(notes: tuple[type[Notes], str]) -> None:
+    notes[0].fault = "write_echoed"
+    (failure,) = failures(notes[1]).values()
+    assert failure.after == () and "Followed up" not in failure.message
+
+
+def test_an_address_that_was_fetched_is_kept_with_the_headers_it_was_sent_with(
+    notes: tuple[type[Notes], str],
+) -> None:
+    notes[0].fault = "upload_kept"
+    (failure,) = failures(notes[1]).values()
+    made = failure.after[-1]
+    assert (made.method, made.status) == ("GET", 200) and made.url.startswith(f"{notes[1]}/") and made.headers
 
 
 def test_each_check_is_registered_and_has_a_shape() -> None:

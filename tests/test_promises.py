@@ -452,6 +452,8 @@ def test_deleted_is_gone() -> None:
     assert broken("deleted_is_gone", GONE, seen, gone, without) == []
     assert "and still" in broken("deleted_is_gone", GONE, seen, still, without)[0]
     assert "still listed" in broken("deleted_is_gone", GONE, seen, gone, within)[0]
+    crashed = exchange(status=500, reply={})
+    assert "deleted, 404 is expected, and GET" in broken("deleted_is_gone", GONE, seen, crashed, without)[0]
 
 
 def test_a_batch_is_gone() -> None:
@@ -500,7 +502,8 @@ def test_users_are_isolated() -> None:
     promise = {"read": "getThing", "with": {"path.id": "$request.path.id", "query.user": "other"}, "gives": [404]}
     seen = exchange("/t/{id}", "/t/7?user=me", reply={"id": 7})
     assert broken("users_isolated", promise, seen, exchange(status=404, reply={})) == []
-    assert broken("users_isolated", promise, seen, exchange(reply={"id": 7})) != []
+    assert "user sees it: GET" in broken("users_isolated", promise, seen, exchange(reply={"id": 7}))[0]
+    assert "user is to get 404: GET" in broken("users_isolated", promise, seen, exchange(status=500, reply={}))[0]
     listing = {"read": "listThings", "items": "/data", "id": "/id"}
     mine = exchange(reply={"data": [{"id": 1}]})
     assert broken("users_isolated", listing, mine, exchange(reply={"data": [{"id": 2}]})) == []

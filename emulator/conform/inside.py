@@ -307,10 +307,14 @@ def _failure(name: str, failure: Failure) -> dict[str, Any]:
         "title": failure.title,
         "message": failure.message,
     }
-    for attribute in ("schema_path", "instance_path", "instance", "sentence", "said", "validation_message"):
+    for attribute in ("schema_path", "instance_path", "instance", "sentence", "said", "what", "validation_message"):
         if hasattr(failure, attribute):
             value = getattr(failure, attribute)
             found[attribute] = list(value) if attribute.endswith("_path") else value
+    found["after"] = [
+        _step(one.method, one.url, dict(one.headers), one.body) | {"status": one.status}
+        for one in getattr(failure, "after", ())
+    ]
     return found
 
 
@@ -343,11 +347,15 @@ def _length(exchange: dict[str, Any]) -> tuple[int, int]:
 
 
 def _request(request: Any) -> dict[str, Any]:
-    body: bytes | None = request.body
+    headers = {name: _text(values[0]) for name, values in request.headers.items()}
+    return _step(request.method, request.uri, headers, request.body)
+
+
+def _step(method: str, url: str, headers: dict[str, str], body: bytes | None) -> dict[str, Any]:
     return {
-        "method": request.method,
-        "url": request.uri,
-        "headers": {name: _text(values[0]) for name, values in request.headers.items()},
+        "method": method,
+        "url": url,
+        "headers": headers,
         "body": base64.b64encode(body).decode() if body is not None and len(body) <= KEPT_BYTES else None,
         "size": len(body) if body is not None else 0,
     }

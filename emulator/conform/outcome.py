@@ -15,13 +15,15 @@ UNTESTABLE = "untestable"
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A request as it was sent. `body` None with a `size` above zero was too long to keep."""
+    """A request as it was sent. `body` None with a `size` above zero was too long to keep. `status` is told for those
+    that a check made."""
 
     method: str
     url: str
     headers: Mapping[str, str]
     body: bytes | None
     size: int
+    status: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +38,8 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that is not as documented. `operation` is `METHOD /path`; `about` has what the check knows."""
+    """One thing that is not as documented. `operation` is `METHOD /path`; `after` are the calls by which a check looked
+    after it; `about` has what the check knows."""
 
     operation: str
     check: str
@@ -45,6 +48,7 @@ class Finding:
     message: str
     steps: tuple[Step, ...] = ()
     reply: Seen | None = None
+    after: tuple[Step, ...] = ()
     about: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -144,17 +148,23 @@ def _finding(line: Mapping[str, Any]) -> Finding:
         message=line["message"],
         steps=tuple(map(_step, line["steps"])),
         reply=None if reply is None else Seen(**reply),
+        after=tuple(map(_step, line.get("after", ()))),
         about={name: line[name] for name in ABOUT if name in line},
     )
 
 
-ABOUT = ("schema_path", "instance_path", "validation_message", "sentence", "said")
+ABOUT = ("schema_path", "instance_path", "validation_message", "sentence", "said", "what")
 
 
 def _step(step: Mapping[str, Any]) -> Step:
     body = step["body"]
     return Step(
-        step["method"], step["url"], step["headers"], None if body is None else base64.b64decode(body), step["size"]
+        step["method"],
+        step["url"],
+        step["headers"],
+        None if body is None else base64.b64decode(body),
+        step["size"],
+        step.get("status"),
     )
 
 

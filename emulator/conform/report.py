@@ -15,7 +15,7 @@ from emulator.conform.plan import Plan, label
 from emulator.conform.sentences import plain, said, shown
 from emulator.contract.document import Operation
 
-LINES = frozenset({"before", "curl"})
+LINES = frozenset({"before", "curl", "after"})
 """What is for the shell."""
 HINTS = {
     "missing_auth": "never got past authentication",
@@ -91,7 +91,10 @@ def explained(plan: Plan, outcome: Outcome, finding: Finding, secrets: Secrets) 
     # A secret in a request has its variable already; the rest may have come back from the server.
     found = [(name, plain(secrets.hide(text))) for name, text in found if text]
     found += [("before", curl(step, secrets)) for step in finding.steps[:-1]]
-    return found + [("curl", curl(step, secrets)) for step in finding.steps[-1:]]
+    found += [("curl", curl(step, secrets)) for step in finding.steps[-1:]]
+    for step in finding.after:
+        found += [("after", curl(step, secrets)), ("answered", str(step.status))]
+    return found
 
 
 def title(plan: Plan, finding: Finding) -> str:

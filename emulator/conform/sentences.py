@@ -61,19 +61,13 @@ def said(document: Document, finding: Finding, sentences: Mapping[str, str]) -> 
 
 def _got(finding: Finding) -> str:
     about = finding.about
-    words = about.get("validation_message") or _first(_without_promise(finding)) or finding.title
+    words = about.get("what") or about.get("validation_message") or _first(finding.message) or finding.title
     if about.get("instance_path"):
         words = f"{_pointer(about['instance_path'])}: {words}"
     if finding.reply is not None:
         media = f" {finding.reply.type}" if finding.reply.type else ""
         words = f"{finding.reply.status}{media}; {words}"
     return _short(words)
-
-
-def _without_promise(finding: Finding) -> str:
-    """A message without the sentences that are told beside it."""
-    said, sentence = finding.about.get("said"), finding.about.get("sentence")
-    return "\n".join(line for line in finding.message.split("\n") if line not in (sentence, f"Promised: {said}"))
 
 
 def _first(message: str) -> str:

@@ -82,23 +82,39 @@ CHECKS: tuple[Check, ...] = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A follow-up as it was sent, and the status that came back. Names of headers are in small letters."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str]
+    body: bytes
+    status: int
+
+
 class NotKept(Failure):
-    """A promise that a server does not keep. `said` is where the sentence stands."""
+    """A promise that a server does not keep. `what` is wrong, `said` is where the sentence stands, and `after` are the
+    follow-ups that showed it, in order."""
 
     kind_title = "Promise not kept"
 
-    __slots__ = ("check", "said", "sentence")
+    __slots__ = ("after", "check", "said", "sentence", "what")
 
-    def __init__(self, check: Check, promise: Promise, operation: str, what: str) -> None:
+    def __init__(self, check: Check, promise: Promise, operation: str, what: str, after: tuple[Made, ...] = ()) -> None:
+        lines = [check.sentence, what, f"Promised: {promise.said}"]
+        lines += [f"Followed up by {one.method} {one.url} → {one.status}" for one in after]
         super().__init__(
             operation=operation,
             title=f"Promise not kept: {check.name}",
-            message=f"{check.sentence}\n{what}\nPromised: {promise.said}",
+            message="\n".join(lines),
             severity=Severity.HIGH,
         )
         self.check = check.name
         self.said = promise.said
         self.sentence = check.sentence
+        self.what = what
+        self.after = after
 
     @property
     def _unique_key(self) -> str:
@@ -119,7 +135,7 @@ def judge(check: Check, context: CheckContext, response: Response, case: Case[An
         applied = True
         ask = _Asking(context, case, exchange)
         for what in check.holds(promise.given, exchange, ask):
-            raise NotKept(check, promise, case.operation.label, what)
+            raise NotKept(check, promise, case.operation.label, what, tuple(ask.made))
     return None if applied else True
 
 
@@ -160,22 +176,28 @@ def _text(value: str | bytes) -> str:
 
 
 class _Asking:
-    """Sends follow-ups of one call. They are not recorded: schemathesis would count them among its own cases, and warn
-    of operations that answer 404, which is what some of them are to do."""
+    """Sends follow-ups of one call, and keeps what was `made`. Schemathesis is not told of them: it would count them
+    among its own cases, and warn of operations that answer 404, which is what some of them are to do."""
 
     def __init__(self, context: CheckContext, case: Case[Any], exchange: Exchange) -> None:
         self._context = context
         self._case = case
         self._exchange = exchange
         self._calls = 0
+        self.made: list[Made] = []
 
     def __call__(self, follow_up: FollowUp) -> Exchange | None:
         """Send it. None after too many, and for an operation that is not there."""
         self._calls += 1
         if self._calls > MOST_CALLS:
             return None
-        if follow_up.url is not None:
-            return self._fetch(follow_up.url)
+        exchange = self._send(follow_up) if follow_up.url is None else self._fetch(follow_up.url)
+        if exchange is not None:
+            one = exchange
+            self.made.append(Made(one.method, one.url, one.headers, one.body, one.status))
+        return exchange
+
+    def _send(self, follow_up: FollowUp) -> Exchange | None:
         schema = self._case.operation.schema
         operation = schema.find_operation_by_id(follow_up.operation) if follow_up.operation else self._case.operation
         # A path without its id would be another operation.
@@ -204,8 +226,9 @@ class _Asking:
         settings = dict(self._context.internals.transport_kwargs or {})
         kept = {name: settings[name] for name in ("timeout", "verify", "cert", "proxies") if name in settings}
         response = requests.get(url, **{"timeout": 10, **kept}, allow_redirects=False)
+        sent = {name.lower(): _text(value) for name, value in response.request.headers.items()}
         headers = {name.lower(): value for name, value in response.headers.items()}
-        return Exchange("/", "GET", url, {}, b"", response.status_code, headers, response.content)
+        return Exchange("/", "GET", url, sent, b"", response.status_code, headers, response.content)
 
 
 def _register(check: Check) -> None:

@@ -84,7 +84,8 @@ def deleted_is_gone(promise: Promise, exchange: Exchange, ask: Ask) -> Iterator[
                 continue
             if "items" not in place:
                 if read.status not in place["gives"]:
-                    yield f"{quote(id)} was deleted, and still {read.line()}"
+                    still = "and still " if read.succeeded else f"{_refused(place)} is expected, and "
+                    yield f"{quote(id)} was deleted, {still}{read.line()}"
             elif read.succeeded:
                 listed = _ids(place, read)
                 if any(same_as_sent(id, one) for one in listed):
@@ -106,7 +107,8 @@ def users_isolated(promise: Promise, exchange: Exchange, ask: Ask) -> Iterator[s
         return
     if "items" not in promise:
         if read.status not in promise["gives"]:
-            yield f"another user sees it: {read.line()}"
+            seen = "sees it" if read.succeeded else f"is to get {_refused(promise)}"
+            yield f"another user {seen}: {read.line()}"
         return
     if not read.succeeded:
         return
@@ -178,6 +180,10 @@ def _read(
 ) -> Exchange | None:
     follow_up = _follow_up(promise, exchange, further=further)
     return ask(FollowUp(follow_up.operation, follow_up.path, follow_up.query, dict(headers or {}), follow_up.body))
+
+
+def _refused(promise: Promise) -> str:
+    return " or ".join(map(str, promise["gives"]))
 
 
 def _ids(promise: Promise, exchange: Exchange) -> list[Any]:

@@ -410,6 +410,9 @@ def test_nulls_blanks_and_dropped_characters() -> None:
     nul = exchange(sent={"name": "a\0b"}, reply={"name": "ab"})
     assert broken("write_echoed", {**promise, "drops": "\0"}, nul) == []
     assert broken("write_echoed", promise, nul) != []
+    kept, other = (exchange(sent={"name": "a\0b"}, reply={"name": name}) for name in ("a\0b", "a\0c"))
+    assert broken("write_echoed", {**promise, "drops": "\0"}, kept) == []
+    assert broken("write_echoed", {**promise, "drops": "\0"}, other) != []
 
 
 READ = {"read": "getThing", "with": {"path.id": "$response.body#/id"}, "members": {"/name": "$request.body#/name"}}

@@ -148,24 +148,6 @@ def readable(page: Path) -> str:
     return reader.text
 
 
-def test_observed_differs_from_the_document_where_it_is_known_to(conform: Run) -> None:
-    with ThreadedServer(speed=0, backends=("plainchat",), profile="observed") as server:
-        code, out, _ = conform("plainchat", "--url", f"{server.url}/plainchat", *QUICK)
-    assert code == 1
-    heads = [line.split(" · ") for line in out.splitlines() if line[:1].isdigit() and " · " in line]
-    assert {(head[0].partition(". ")[2], head[2]) for head in heads} == {
-        # suggest_body, suggest_failure, times, history_body, history_failure: see plainchat's differences.py.
-        ("getNextSuggestions", "response_schema_conformance"),
-        ("getNextSuggestions", "not_a_server_error"),
-        ("getNextSuggestions", "status_code_conformance"),
-        ("listConversations", "response_schema_conformance"),
-        ("getConversationHistory", "not_a_server_error"),
-        ("getConversationHistory", "status_code_conformance"),
-        ("getConversationHistory", "response_schema_conformance"),
-    }
-    assert "spec      #/components/schemas/Time/type: An ISO time in UTC." in out
-
-
 # ---- Bounds ----
 
 

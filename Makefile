@@ -14,7 +14,7 @@ HAS_NODE := command -v npm >/dev/null 2>&1 && node -e 'process.exit(parseInt(pro
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help serve test lint types imports contract contract-deep mutants mutants-sample bench-quick bench build clean
+.PHONY: help serve test lint types imports contract contract-deep mutants mutants-sample bench-quick bench build test-wheel clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -65,6 +65,9 @@ bench: $(VENV)/.runtime ## the same, with more and longer runs
 build: $(VENV)/.tools ## build the sdist, and the wheel from it, into dist/
 	@rm -rf dist
 	@$(BIN)/python -m build --no-isolation --outdir dist .
+
+test-wheel: $(VENV)/.tools ## build sdist and wheel, look into them, test what they install on each Python there is
+	@$(BIN)/python scripts/try_wheel.py $(ARGS)
 
 clean: ## remove everything that the commands above made
 	@rm -rf $(VENV) build dist tests/node/node_modules schemathesis-report .schemathesis *.egg-info

@@ -2,16 +2,37 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from control_caller import Control
 
+import emulator
 from emulator.testing.server import ThreadedServer
 
+INSTALLED = os.environ.get("CHAT_EMULATOR_INSTALLED")
+"""Where the package has to come from, in the run that tries what the wheel installs."""
 KEYS = {"chat": "app-emulator", "agent": "app-emulator-agent", "flow": "app-emulator-flow"}
+
+
+def pytest_report_header() -> str:
+    return f"emulator: {Path(emulator.__file__).parent}"
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Fails a run of the installed package in which a module of it came from anywhere else."""
+    if INSTALLED is None:
+        return
+    modules = [module for name, module in sys.modules.items() if name.partition(".")[0] == "emulator"]
+    files = [Path(module.__file__).resolve() for module in modules if module.__file__]
+    elsewhere = [str(file) for file in files if not file.is_relative_to(Path(INSTALLED).resolve())]
+    if elsewhere:
+        raise pytest.UsageError(f"not from the installed package: {', '.join(elsewhere)}")
 
 
 @pytest.fixture(scope="session")

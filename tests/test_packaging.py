@@ -1,11 +1,13 @@
 """What `pip install` brings: exactly the code, the specs and the scenarios, and only what serving needs beside them.
 
-The wheel is built from a copy of the checkout in which strays lie about, as they do on a developer's machine.
+The wheel is built from a copy of the checkout in which strays lie about, as they do on a developer's machine; or it is
+the one in the folder that CHAT_EMULATOR_DIST names, as in `make test-wheel`.
 """
 
 from __future__ import annotations
 
 import email
+import os
 import re
 import shutil
 import subprocess
@@ -43,7 +45,9 @@ RUNTIME = {
     "uvicorn",
     "uvloop",
 }
-LEFT_OUT = shutil.ignore_patterns(".git", ".venv", "node_modules", "__pycache__", ".*_cache", ".hypothesis", "dist")
+BUILT = os.environ.get("CHAT_EMULATOR_DIST")
+IGNORED = [line.strip("/") for line in (ROOT / ".gitignore").read_text("utf-8").splitlines() if line and line[0] != "#"]
+LEFT_OUT = shutil.ignore_patterns(".git", *(Path(line).name for line in IGNORED))
 STRAYS = (
     ".env",
     "emulator/.DS_Store",
@@ -69,8 +73,21 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def wheel(copy: Path) -> zipfile.ZipFile:
-    """The wheel built from the copy."""
-    return zipfile.ZipFile(_build(copy, "wheel"))
+    """The wheel built from the copy, or the one to look into."""
+    return zipfile.ZipFile(_given("*.whl") or _build(copy, "wheel"))
+
+
+@pytest.fixture(scope="module")
+def sdist(copy: Path) -> Path:
+    """The sdist made of the copy, or the one to look into."""
+    return _given("*.tar.gz") or _build(copy, "sdist")
+
+
+def _given(pattern: str) -> Path | None:
+    if not BUILT:
+        return None
+    (file,) = Path(BUILT).glob(pattern)
+    return file
 
 
 def _build(source: Path, target: str) -> Path:
@@ -155,17 +172,44 @@ def test_entry_points_lead_to_what_is_in_the_wheel(wheel: zipfile.ZipFile) -> No
             assert {f"{path}.py", f"{path}/__init__.py"} & names, target
 
 
-def test_the_sdist_is_enough_to_build_the_same_wheel_and_run_the_tests(copy: Path, wheel: zipfile.ZipFile) -> None:
-    sdist = _build(copy, "sdist")
+def test_the_sdist_holds_the_checkout_and_nothing_left_behind(copy: Path, sdist: Path) -> None:
     with tarfile.open(sdist) as archive:
-        archive.extractall(sdist.parent, filter="data")
-    (unpacked,) = (item for item in sdist.parent.iterdir() if item.is_dir())
+        held = {name.partition("/")[2] for name in archive.getnames() if not archive.getmember(name).isdir()}
+    there = {str(file.relative_to(copy)) for file in copy.rglob("*") if file.is_file()}
+    assert held == {*there, "PKG-INFO"} - {*STRAYS}
     for needed in ("Makefile", "constraints.txt", "pyproject.toml", "tests/conftest.py"):
-        assert (unpacked / needed).is_file(), needed
+        assert needed in held, needed
+
+
+def test_the_sdist_is_enough_to_build_the_same_wheel(sdist: Path, wheel: zipfile.ZipFile, tmp_path: Path) -> None:
+    with tarfile.open(sdist) as archive:
+        archive.extractall(tmp_path, filter="data")
+    (unpacked,) = tmp_path.iterdir()
     again = zipfile.ZipFile(_build(unpacked, "wheel"))
     assert {name: again.read(name) for name in again.namelist()} == {
         name: wheel.read(name) for name in wheel.namelist()
     }
+
+
+def test_the_metadata_is_what_an_index_takes(wheel: zipfile.ZipFile) -> None:
+    from packaging.metadata import Metadata
+    from trove_classifiers import classifiers
+
+    checked = Metadata.from_email(wheel.read(f"{_info()}/METADATA"), validate=True)
+    assert checked.description_content_type == "text/markdown"
+    assert checked.description == (ROOT / "README.md").read_text("utf-8")
+    assert checked.summary and len(checked.summary) <= 512 and "\n" not in checked.summary
+    assert set(checked.classifiers or ()) <= classifiers
+    # None is known: the project has no public address yet, and none is made up.
+    assert not checked.project_urls and not checked.home_page
+
+
+def test_its_classifiers_agree_with_the_rest(metadata: Message) -> None:
+    said = metadata.get_all("Classifier", [])
+    versions = [one.rpartition(" ")[2] for one in said if re.search(r":: 3\.\d+$", one)]
+    assert versions[0] == metadata["Requires-Python"].removeprefix(">=")
+    # A licence expression has taken the place of such classifiers, and an index refuses both together.
+    assert not [one for one in said if one.startswith("License ::")]
 
 
 def test_every_pinned_version_is_within_the_bounds() -> None:

@@ -36,7 +36,7 @@ class App:
         self.services = open_services(settings)
         self.sessions = Sessions(settings)
         self.control = Control(Server(self.services, self.sessions, settings))
-        self.token = None if settings.host in LOOPBACK else secrets.token_urlsafe(24)
+        self.token = None if settings.host in LOOPBACK else settings.token or secrets.token_urlsafe(24)
         # `debug` off and no middleware of Starlette's: errors are answered in the pipeline.
         self._asgi = Prefixed(Starlette(routes=self._routes()))
 

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from emulator.app import App
 
 FINE, FAILED, USAGE = 0, 1, 2
+TOKEN = "CHAT_EMULATOR_TOKEN"
+"""The environment variable with the token of the control API. No option: a command line can be read by everybody."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -63,7 +65,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"chat-emulator {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
 
-    serve = commands.add_parser("serve", help="answer calls", description="Answer calls until it is stopped.")
+    serve = commands.add_parser(
+        "serve",
+        help="answer calls",
+        description="Answer calls until it is stopped.",
+        epilog=f"Beyond loopback the control API asks for a bearer token: {TOKEN}, or one that is made up and printed.",
+    )
     serve.add_argument("backends", nargs="*", metavar="BACKEND", help="backends to serve (default: all)")
     serve.add_argument("--host", default="127.0.0.1", help="address to bind (default: %(default)s)")
     serve.add_argument("--port", type=_port, default=8787, help="port, 0 for a free one (default: %(default)s)")
@@ -202,6 +209,8 @@ def _serve(chosen: argparse.Namespace) -> int:
         origins=tuple(chosen.origin) if chosen.origin else ("*",),
         keys=_keys(chosen.key),
         tokenless=tuple(chosen.tokenless),
+        # An empty one is none: so Compose passes on what is not set.
+        token=os.environ.get(TOKEN) or None,
     )
     from emulator.app import create_app
     from emulator.server import listen, make_server, raise_file_limit

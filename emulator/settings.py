@@ -5,6 +5,7 @@ Owns names, defaults and bounds of settings; reads no environment and no file.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +19,8 @@ ClockKind = Literal["virtual", "real"]
 
 PROFILES: tuple[str, ...] = get_args(Profile)
 CLOCKS: tuple[str, ...] = get_args(ClockKind)
+TOKEN = re.compile(r"[A-Za-z0-9._~+/-]{8,200}=*")
+"""A bearer token as RFC 6750 writes it, and not too short."""
 CLOCK_WORDS = "virtual, real or an ISO 8601 time from 1971 to 9998 such as 2026-01-01T00:00:00Z"
 
 
@@ -64,7 +67,9 @@ class Settings:
     `keys` adds credentials: backend → key → account, where the account is one the backend has (dify: an app's key there
     from the start). `origins` are the origins that browsers may call backends from, `*` is any. `tokenless` names
     backends whose operations need no token where the running system is known to come in both ways (ruoyi: the Dify
-    group). `check_replies` holds every reply and event against the spec, and journals and logs each breach.
+    group). `token` is the bearer token, of 8 to 200 characters, that the control API asks for where `host` is not
+    loopback; None makes one up. `check_replies` holds every reply and event against the spec, and journals and logs
+    each breach.
     """
 
     backends: tuple[str, ...] = ()
@@ -82,11 +87,15 @@ class Settings:
     origins: tuple[str, ...] = ("*",)
     keys: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     tokenless: tuple[str, ...] = ()
+    token: str | None = field(default=None, repr=False)
     limits: Limits = Limits()
 
     def __post_init__(self) -> None:
         if self.clock is not None:
             read_clock(self.clock)
+        if self.token is not None and not TOKEN.fullmatch(self.token):
+            # Not quoted: it may be somebody's secret.
+            raise Misused("Bad token", "Expected a token of 8 to 200 letters, digits and . _ ~ + / -, got another.")
 
     def clock_kind(self) -> ClockKind:
         """The clock a new session starts with."""

@@ -1,9 +1,9 @@
 """Build sdist and wheel once, look into both, and test what the wheel installs: `make test-wheel`.
 
 The wheel is built from the sdist, so the sdist is whole if the wheel is. It goes into empty environments outside the
-checkout: first alone, as a user gets it, then with what its tests need. The tests are copied away from the checkout, so
-that nothing of it can stand in for what the package lacks; `tests/conftest.py` ends a run in which any module of the
-package is from elsewhere.
+checkout: first alone, as a user gets it and as the container runs it, then with what its tests need. The tests are
+copied away from the checkout, so that nothing of it can stand in for what the package lacks; `tests/conftest.py` ends a
+run in which any module of the package is from elsewhere.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+import contained
 
 ROOT = Path(__file__).parent.parent
 DIST = ROOT / "dist"
@@ -38,8 +40,8 @@ CHOSEN = {
     "test_sixth_backend.py": "a backend from outside the package",
     "test_imports.py": "what is imported when",
 }
-"""Tests that go wrong when a file is missing, a dependency is another one, or Python is: file → why it is among them. What
-is left out (the judge, the store, the models of backends) is pure Python that the checkout's own run tries in full."""
+"""Tests that go wrong when a file is missing, a dependency is another one, or Python is: file → why it is among them.
+What is left out (the judge, the store, the models of backends) is pure Python that the checkout's own run tries."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _look_into()
         for python in pythons:
             _try(python, wheel)
-    except Failed as error:
+    except (Failed, contained.Failed) as error:
         print(f"test-wheel: {error}", file=sys.stderr)
         return 1
     print(f"test-wheel: all of it in {time.monotonic() - begun:.0f} s", flush=True)
@@ -168,6 +170,7 @@ def _try(python: Python, wheel: Path) -> None:
         _run([python.command, "-m", "venv", str(folder / "venv")], f"{name}: an environment")
         _install(folder, str(wheel), name)
         _use(folder, name)
+        contained.try_it(folder / "venv", folder / "contained", name)
         _install(folder, f"{wheel}[test]", name)
         alone = time.monotonic() - begun
         _test(folder, name)

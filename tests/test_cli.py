@@ -71,9 +71,13 @@ class Served:
 
 
 @contextmanager
-def serving(*arguments: str) -> Iterator[Served]:
+def serving(*arguments: str, **environment: str) -> Iterator[Served]:
     process = subprocess.Popen(
-        [*COMMAND, "serve", *arguments], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        [*COMMAND, "serve", *arguments],
+        cwd=ROOT,
+        env={**os.environ, **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
     )
     try:
         yield Served(process)
@@ -128,6 +132,21 @@ def test_serve_ends_at_an_interrupt_whoever_waits(waiting: str) -> None:
     assert (out, "Traceback" in err) == ("", False), err
     if waiting == "streaming":
         assert b'"message_end"' in received and received.endswith(b"\r\n0\r\n\r\n"), "it ends as when stopped"
+
+
+@pytest.mark.parametrize("given", ["a-token-of-mine", ""])
+def test_the_token_of_the_environment(given: str) -> None:
+    with serving("dify", "--port", "0", "--host", "127.0.0.2", CHAT_EMULATOR_TOKEN=given) as served:
+        health = f"{served.url}/_emulator/health"
+        assert bare("GET", health, headers={"Authorization": "Bearer a-token-of-mine"}).status_code == (
+            200 if given else 401
+        )
+
+
+def test_a_bad_token_in_the_environment() -> None:
+    done = run("serve", "dify", "--port", "0", CHAT_EMULATOR_TOKEN="blank blank")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "Expected a token of 8 to 200" in done.stderr and "blank blank" not in done.stderr
 
 
 def test_a_taken_port() -> None:

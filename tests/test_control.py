@@ -22,6 +22,7 @@ from emulator.contract.document import problems
 from emulator.control import behaviours
 from emulator.control.api import SPEC
 from emulator.control.behaviours import BEHAVIOURS
+from emulator.errors import Misused
 from emulator.fault import FAULTS
 from emulator.settings import Settings
 from emulator.testing.server import ThreadedServer
@@ -317,6 +318,24 @@ def test_beyond_loopback_a_token_is_needed(wide: App, method: str, path: str) ->
 def test_no_token_is_like_another() -> None:
     made = [create_app(backends=("dify",), host="0.0.0.0").token for _ in range(3)]
     assert len(set(made)) == 3
+
+
+def test_a_token_of_ones_own() -> None:
+    given = create_app(backends=("dify",), host="0.0.0.0", token="a-token.of_mine~1+/==", speed=0)
+    assert inside(given, "GET", "/_emulator/health", Authorization="Bearer a-token.of_mine~1+/==").status_code == 200
+    assert is_problem(inside(given, "GET", "/_emulator/health", Authorization="Bearer a-token.of_mine"), 401)
+    assert create_app(backends=("dify",), token="a-token-of-mine").token is None, "this machine needs none"
+
+
+@pytest.mark.parametrize("token", ["", "short12", "has a blank", "line\nend12", "tökenized", "12345678\n", "x" * 201])
+def test_no_token_of_ones_own(token: str) -> None:
+    with pytest.raises(Misused, match="Expected a token") as refused:
+        Settings(token=token)
+    assert not token or token not in f"{refused.value} {refused.value.detail}", "it may be somebody's secret"
+
+
+def test_settings_do_not_show_their_token() -> None:
+    assert "a-secret-token" not in repr(Settings(token="a-secret-token"))
 
 
 def test_backends_need_no_token(wide: App) -> None:

@@ -14,7 +14,7 @@ HAS_NODE := command -v npm >/dev/null 2>&1 && node -e 'process.exit(parseInt(pro
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help serve test lint types imports contract contract-deep mutants mutants-sample bench-quick bench build test-wheel clean
+.PHONY: help serve test lint types imports contract contract-deep mutants mutants-sample bench-quick bench build test-wheel lint-container docs clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -69,8 +69,15 @@ build: $(VENV)/.tools ## build the sdist, and the wheel from it, into dist/
 test-wheel: $(VENV)/.tools ## build sdist and wheel, look into them, test what they install on each Python there is
 	@$(BIN)/python scripts/try_wheel.py $(ARGS)
 
+lint-container: $(VENV)/.container ## look for mistakes in the Dockerfile (hadolint)
+	@$(BIN)/hadolint --failure-threshold style Dockerfile
+
+docs: $(VENV)/.docs ## build the documentation into site/, and look into what was built
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet $(ARGS)
+	@$(BIN)/python scripts/check_site.py site
+
 clean: ## remove everything that the commands above made
-	@rm -rf $(VENV) build dist tests/node/node_modules schemathesis-report .schemathesis *.egg-info
+	@rm -rf $(VENV) build dist site tests/node/node_modules schemathesis-report .schemathesis *.egg-info
 	@rm -rf .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	@find . -path ./.git -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -101,6 +108,15 @@ $(VENV)/.runtime: $(VENV)/.created pyproject.toml constraints.txt
 $(VENV)/.tools: $(VENV)/.runtime
 	@echo "Installing the tools and what the tests need." >&2
 	@$(INSTALL) --no-build-isolation --editable '.[contract,dev,test]'
+	@touch $@
+
+$(VENV)/.container: $(VENV)/.runtime
+	@$(INSTALL) --no-build-isolation --editable '.[container]'
+	@touch $@
+
+$(VENV)/.docs: $(VENV)/.runtime
+	@echo "Installing what the documentation is built with." >&2
+	@$(INSTALL) --no-build-isolation --editable '.[docs]'
 	@touch $@
 
 $(NODE_DONE): tests/node/package.json tests/node/package-lock.json

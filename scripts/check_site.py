@@ -16,15 +16,7 @@ from emulator.app import open_services
 from emulator.settings import Settings
 
 ROOT = Path(__file__).parent.parent
-LOADS = {
-    "img": "src",
-    "script": "src",
-    "iframe": "src",
-    "source": "src",
-    "link": "href",
-    "audio": "src",
-    "video": "src",
-}
+LOADS = {"link": "href", **dict.fromkeys(("audio", "iframe", "img", "script", "source", "video"), "src")}
 """Elements that make a browser fetch something, and where they say what."""
 ELSEWHERE = re.compile(r"(?:https?:)?//", re.IGNORECASE)
 IN_STYLES = re.compile(r"(?:@import\s+|url\(\s*)[\"']?((?:https?:)?//[^\"')\s]+)")

@@ -73,7 +73,7 @@ lint-container: $(VENV)/.container ## look for mistakes in the Dockerfile (hadol
 	@$(BIN)/hadolint --failure-threshold style Dockerfile
 
 docs: $(VENV)/.docs ## build the documentation into site/, and look into what was built
-	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet $(ARGS)
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict $(ARGS)
 	@$(BIN)/python scripts/check_site.py site
 
 clean: ## remove everything that the commands above made

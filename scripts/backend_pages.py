@@ -7,6 +7,7 @@ Pure: returns Markdown by path. `python scripts/backend_pages.py PATH` prints on
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -160,7 +161,8 @@ def _body(body: bytes) -> str:
 
 
 def _frame(frame: Frame) -> str:
-    text = frame.bytes.decode("utf-8")
+    # Seconds of the clock are the one thing that is another at each reader's.
+    text = re.sub(r'("created_at":)\d+', r"\1…", frame.bytes.decode("utf-8"))
     return text if len(text) <= LONGEST_FRAME else text[:LONGEST_FRAME] + "…\n\n"
 
 

@@ -189,7 +189,7 @@ def _use(folder: Path, name: str) -> None:
     empty = folder / "empty"
     empty.mkdir()
     python = str(folder / "venv" / "bin" / "python")
-    for command in (["--version"], ["routes"], ["scenarios"], ["check"]):
+    for command in (["--version"], ["routes"], ["scenarios"], ["check"], ["conform", "dify", "--list"]):
         _run([str(folder / "venv" / "bin" / "chat-emulator"), *command], f"{name}: {command[0]}", cwd=empty, quiet=True)
     _run([python, "-c", f"{CALL}\n{ABSENT.format(names=RUNTIME_ONLY)}"], f"{name}: a plain install", cwd=empty)
 

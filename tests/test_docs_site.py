@@ -11,6 +11,9 @@ import pytest
 from example_calls import SERVICES
 from test_docs_snippets import PAGES, script
 
+from emulator.cli import _parser
+from emulator.settings import Limits
+
 ROOT = Path(__file__).parent.parent
 
 
@@ -60,6 +63,35 @@ def test_a_backends_page_says_what_there_is() -> None:
         sides = [f"{one.documented} | {one.observed} |" for one in service.backend.differences]
         assert [one for one in sides if "| the same" not in one and one not in text] == [], name
         assert f"[`{name}`]({name}.md)" in PAGES["docs/backends/index.md"]
+
+
+def test_counts_are_right() -> None:
+    counted = sum(len(service.document.operations) for service in SERVICES.values())
+    assert len(SERVICES) == 5
+    for page in ("README.md", "docs/index.md"):
+        assert f"{counted} operations" in PAGES[page], page
+    assert f"{counted} 个接口" in PAGES["README.zh-CN.md"]
+
+
+def test_every_option_of_serve_is_named() -> None:
+    (commands,) = (action for action in _parser()._actions if action.dest == "command")
+    serve = dict(commands.choices or {})["serve"]
+    options = {option for action in serve._actions for option in action.option_strings if option.startswith("--")}
+    assert sorted(option for option in options - {"--help"} if f"`{option}" not in PAGES["docs/install.md"]) == []
+
+
+def test_the_bounds_are_those_of_the_settings() -> None:
+    limits = Limits()
+    said = {
+        f"| records, a session and backend | {limits.records:,} and {limits.bytes >> 20} MB;",
+        f"| all sessions together | {limits.sessions:,} sessions, {limits.total_bytes >> 30} GB;",
+        f"| journal of a session | {limits.journal_entries:,} entries, {limits.journal_bytes >> 20} MB;",
+        f" {limits.journal_body_bytes >> 10} KB of a body |",
+        f"| body of a request | {limits.text_body_bytes >> 20} MB, uploads {limits.body_bytes >> 20} MB,",
+        f"| time a client may take to read one frame | {limits.send_seconds:g} s |",
+    }
+    assert [one for one in said if one not in PAGES["docs/limits.md"]] == []
+    assert (limits.idle_seconds, limits.stall_seconds) == (86_400, 3_600), "a day, an hour"
 
 
 @pytest.fixture

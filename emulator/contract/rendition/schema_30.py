@@ -298,7 +298,7 @@ def _alternatives(made: dict[str, Any], types: list[str]) -> None:
         if nullable:
             one["nullable"] = True
         if values is not None:
-            one["enum"] = [value for value in values if value is None or _is(type, value)]
+            one["enum"] = [value for value in values if (nullable and value is None) or _is(type, value)]
             if one["enum"] in ([], [None]):
                 continue
         alternatives.append(one)

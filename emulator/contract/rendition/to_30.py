@@ -40,6 +40,8 @@ def _openapi(step: Step, made: dict[str, Any], at: Pointer) -> Any:
         step.lose((*at, "jsonSchemaDialect"), "jsonSchemaDialect")
     if "webhooks" in made:
         made["x-webhooks"] = made.pop("webhooks")
+        for name, item in made["x-webhooks"].items():
+            step.stood(item, (*at, "webhooks", name))
         step.lose((*at, "webhooks"), "webhooks")
     return made
 

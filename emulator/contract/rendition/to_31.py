@@ -127,7 +127,7 @@ def _parameter(step: Step, made: dict[str, Any], at: Pointer) -> Any:
         form = made.pop("content", {}).get(FORM, {}).get("schema")
         if form is None:
             return GONE
-        step.came_from[id(form)] = (*at, "content", FORM, "schema")
+        step.stood(form, (*at, "content", FORM, "schema"))
         for name in ("example", "examples"):
             made.pop(name, None)
         return made | {"in": "query", "style": "form", "explode": True, "schema": form}
@@ -152,6 +152,7 @@ def _stream(step: Step, name: str, made: dict[str, Any], at: Pointer, listed: bo
     _drop_positions(step, made, at)
     if "itemSchema" in made:
         made["x-itemSchema"] = made.pop("itemSchema")
+        step.stood(made["x-itemSchema"], (*at, "itemSchema"))
         step.lose((*at, "itemSchema"), "itemSchema")
     if not listed and not name.startswith("multipart/"):
         return

@@ -182,6 +182,10 @@ class Step:
         """Note that something is lost at a place."""
         self.losses[Loss(pointer_text(at), lost)] = None
 
+    def stood(self, value: Any, at: Pointer) -> None:
+        """Note where an object stands in `raw` that a rule puts elsewhere."""
+        self.came_from.setdefault(id(value), at)
+
     def rewrite(self, kind: str, value: Any, at: Pointer) -> Any:
         """An object as the version below says it, or GONE. `at` is where it stands in `raw`."""
         at = self.came_from.get(id(value), at)

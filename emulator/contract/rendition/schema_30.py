@@ -282,6 +282,18 @@ def _types_of(values: Iterable[Any]) -> list[str]:
     return sorted(found) if len(found - {"null"}) < 2 else []
 
 
+def _beside(step: Step, value: Mapping[str, Any], made: dict[str, Any], at: Pointer) -> None:
+    """Alternatives beside members stand in `allOf`: generators take either the one or the other."""
+    if "properties" not in made:
+        return
+    for word in ("anyOf", "oneOf"):
+        if word in made:
+            alternatives: dict[str, Any] = {word: made.pop(word)}
+            if "discriminator" in made:
+                alternatives["discriminator"] = made.pop("discriminator")
+            _further(made, alternatives)
+
+
 def _alternatives(made: dict[str, Any], types: list[str]) -> None:
     nullable = made.pop("nullable", False)
     values = made.pop("enum", None)
@@ -354,6 +366,7 @@ CHANGES: tuple[Change, ...] = (
     _conditional,
     _narrowing,
     _types,
+    _beside,
     _tidy,
     _reference,
 )

@@ -24,6 +24,9 @@ from emulator.contract.rendition.walk import look_up, pointer_text, schemas_of
 from emulator.service import bundled
 from emulator.source import Pointer, load
 
+pytestmark = pytest.mark.timeout(300)
+"""Many examples: on a busy machine they take their time."""
+
 FILES = {file.stem: file for file in bundled("specs").glob("*.yaml")}
 FILES["control"] = Path(__file__).parent.parent / "emulator" / "control" / "openapi.yaml"
 SLOW = [HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large, HealthCheck.large_base_example]
@@ -46,7 +49,7 @@ def accepts(raw: Mapping[str, Any], version: str, at: Pointer, value: Any) -> bo
     return found
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=SLOW)
+@settings(max_examples=200, deadline=None, suppress_health_check=SLOW)
 @given(documents(), st.data())
 def test_renditions_of_any_schemas_refuse_nothing_more(raw: dict[str, Any], data: st.DataObject) -> None:
     at = ("components", "schemas", data.draw(st.sampled_from("AB")))
@@ -91,7 +94,7 @@ def of_values(raw: Mapping[str, Any]) -> Iterator[Pointer]:
 
 
 @pytest.mark.parametrize("name", sorted(FILES))
-@settings(max_examples=120, deadline=None, suppress_health_check=SLOW)
+@settings(max_examples=60, deadline=None, suppress_health_check=SLOW)
 @given(data=st.data())
 def test_what_a_spec_accepts_its_renditions_accept(name: str, data: st.DataObject) -> None:
     raw = document(name, "3.2")

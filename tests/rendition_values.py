@@ -19,84 +19,95 @@ SCALARS = st.one_of(
 VALUES = st.recursive(
     SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=3), max_leaves=6
 )
+CORPUS: list[Any] = [
+    *(None, True, False, -1, 0, 1, 2, 3, 5, 0.5, 2.5, "", "a", "b", "x", "ab", "bx", "abx", "aaaa"),
+    *([], [1], ["a"], [None], [1, 2], [1, "a"], ["a", 1], ["a", "a"], [1, 1, 1], [True, [], {}], [1, 2, 3, 4]),
+    *({}, {"a": 1}, {"a": "x"}, {"b": 2}, {"b": "b"}, {"c": []}, {"name": "a"}, {"a": None, "b": None}),
+    *({"a": 1, "b": 2}, {"a": "x", "b": 1}, {"b": 1, "c": "a"}, {"a": {"b": 1}}, {"a": 1, "b": 2, "c": 3, "name": "x"}),
+]
+"""Small values of every type, each tried with every schema."""
+
 TYPES = ("string", "integer", "number", "boolean", "null", "array", "object")
 SMALL = st.integers(0, 3)
+BOUND = st.integers(-2, 5)
 
 
 def _keywords(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
     some = st.lists(inner, min_size=1, max_size=3)
-    named = st.dictionaries(NAMES, inner, min_size=1, max_size=3)
-    return st.fixed_dictionaries(
-        {},
-        optional={
-            "type": st.sampled_from(TYPES) | st.lists(st.sampled_from(TYPES), min_size=1, max_size=3, unique=True),
-            "const": VALUES,
-            "enum": st.lists(SCALARS, max_size=4),
-            "minimum": st.integers(-2, 5),
-            "maximum": st.integers(-2, 5),
-            "exclusiveMinimum": st.integers(-2, 5),
-            "exclusiveMaximum": st.integers(-2, 5),
-            "multipleOf": st.integers(1, 3),
-            "minLength": SMALL,
-            "maxLength": SMALL,
-            "pattern": st.sampled_from(["^a", "b", "x$"]),
-            "items": inner,
-            "prefixItems": some,
-            "contains": inner,
-            "minContains": SMALL,
-            "maxContains": SMALL,
-            "minItems": SMALL,
-            "maxItems": SMALL,
-            "uniqueItems": st.booleans(),
-            "unevaluatedItems": inner,
-            "properties": named,
-            "required": st.lists(NAMES, max_size=2, unique=True),
-            "additionalProperties": inner,
-            "patternProperties": st.dictionaries(st.sampled_from(["^a", "b|c"]), inner, min_size=1, max_size=2),
-            "propertyNames": inner,
-            "unevaluatedProperties": inner,
-            "minProperties": SMALL,
-            "maxProperties": SMALL,
-            "dependentRequired": st.dictionaries(NAMES, st.lists(NAMES, max_size=2, unique=True), max_size=2),
-            "dependentSchemas": named,
-            "allOf": some,
-            "anyOf": some,
-            "oneOf": some,
-            "not": inner,
-            "if": inner,
-            "then": inner,
-            "else": inner,
-            "contentMediaType": st.sampled_from(["application/json", "image/png"]),
-            "contentEncoding": st.sampled_from(["base64", "quoted-printable"]),
-            "default": VALUES,
-            "examples": st.lists(VALUES, max_size=2),
-            "$comment": st.just("why"),
-        },
-    ).flatmap(_thinned)
+    named = st.dictionaries(NAMES, inner, min_size=1, max_size=2)
+    words: dict[str, st.SearchStrategy[Any]] = {
+        "type": st.sampled_from(TYPES) | st.lists(st.sampled_from(TYPES), min_size=1, max_size=3, unique=True),
+        "const": st.sampled_from(CORPUS),
+        "enum": st.lists(st.sampled_from(CORPUS), max_size=4),
+        "minimum": BOUND,
+        "maximum": BOUND,
+        "exclusiveMinimum": BOUND,
+        "exclusiveMaximum": BOUND,
+        "multipleOf": st.integers(1, 3),
+        "minLength": SMALL,
+        "maxLength": SMALL,
+        "pattern": st.sampled_from(["^a", "b", "x$"]),
+        "items": inner,
+        "prefixItems": some,
+        "contains": inner,
+        "minItems": SMALL,
+        "maxItems": SMALL,
+        "uniqueItems": st.booleans(),
+        "unevaluatedItems": inner,
+        "properties": named,
+        "required": st.lists(NAMES, max_size=2, unique=True),
+        "additionalProperties": inner,
+        "patternProperties": st.dictionaries(st.sampled_from(["^a", "b|c"]), inner, min_size=1, max_size=2),
+        "propertyNames": inner,
+        "unevaluatedProperties": inner,
+        "minProperties": SMALL,
+        "maxProperties": SMALL,
+        "dependentRequired": st.dictionaries(NAMES, st.lists(NAMES, max_size=2, unique=True), max_size=2),
+        "dependentSchemas": named,
+        "allOf": some,
+        "anyOf": some,
+        "oneOf": some,
+        "not": inner,
+        "if": inner,
+        "contentMediaType": st.sampled_from(["application/json", "image/png"]),
+        "contentEncoding": st.sampled_from(["base64", "quoted-printable"]),
+        "default": st.sampled_from(CORPUS),
+        "examples": st.lists(st.sampled_from(CORPUS), max_size=2),
+        "$comment": st.just("why"),
+    }
+    company: dict[str, dict[str, st.SearchStrategy[Any]]] = {
+        "if": {"then": inner, "else": inner},
+        "contains": {"minContains": SMALL, "maxContains": SMALL},
+        "prefixItems": {"items": inner, "unevaluatedItems": inner},
+        "patternProperties": {"additionalProperties": inner},
+        "const": {"enum": words["enum"]},
+    }
 
+    @st.composite
+    def drawn(draw: Draw) -> dict[str, Any]:
+        made = {}
+        for word in draw(st.lists(st.sampled_from(sorted(words)), min_size=1, max_size=3, unique=True)):
+            made[word] = draw(words[word])
+            for beside, strategy in company.get(word, {}).items():
+                if draw(st.booleans()):
+                    made[beside] = draw(strategy)
+        return made
 
-@st.composite
-def _thinned(draw: Draw, schema: dict[str, Any]) -> dict[str, Any]:
-    """Few keywords at once: with all of them nothing fits."""
-    if len(schema) <= 3:
-        return schema
-    kept = draw(st.lists(st.sampled_from(sorted(schema)), min_size=1, max_size=4, unique=True))
-    return {keyword: schema[keyword] for keyword in kept}
+    return drawn()
 
 
 REFERENCES = st.sampled_from(
     ["#/components/schemas/A", "#/components/schemas/B", "#/components/schemas/A/$defs/D", "#deep"]
 ).map(lambda reference: {"$ref": reference})
-SCHEMAS = st.recursive(
-    st.booleans() | REFERENCES | st.sampled_from(TYPES).map(lambda kind: {"type": kind}), _keywords, max_leaves=8
-)
+LEAVES = st.booleans() | REFERENCES | st.sampled_from(TYPES).map(lambda kind: {"type": kind})
+SCHEMAS = st.recursive(LEAVES, _keywords, max_leaves=6)
 
 
 @st.composite
 def documents(draw: Draw) -> dict[str, Any]:
     """A document with two schemas that may refer to each other and into each other."""
     inner: Any = draw(SCHEMAS)
-    a: Any = draw(SCHEMAS.filter(lambda one: isinstance(one, dict)))
+    a: Any = draw(_keywords(SCHEMAS))
     deep = {"$anchor": "deep", **(inner if isinstance(inner, dict) else {})}
     return {
         "openapi": "3.2.0",

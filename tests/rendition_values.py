@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from hypothesis import assume
 from hypothesis import strategies as st
 
 from emulator.contract.document import resolve
+from emulator.contract.rendition.walk import schemas_of
 
 Draw = st.DrawFn
 
@@ -103,28 +105,50 @@ LEAVES = st.booleans() | REFERENCES | st.sampled_from(TYPES).map(lambda kind: {"
 SCHEMAS = st.recursive(LEAVES, _keywords, max_leaves=6)
 
 
+def leads_to_itself(raw: Mapping[str, Any], schema: Any, above: tuple[int, ...] = ()) -> bool:
+    """Whether a schema asks about a value what it asks about the same value: that has no answer."""
+    if not isinstance(schema, Mapping):
+        return False
+    if id(schema) in above:
+        return True
+    inner: list[Any] = [schema[word] for word in ("not", "if", "then", "else") if word in schema]
+    inner += [one for word in ("allOf", "anyOf", "oneOf") for one in schema.get(word, ())]
+    inner += schema.get("dependentSchemas", {}).values()
+    if reference := schema.get("$ref"):
+        named = raw["components"]["schemas"]
+        inner.append(named["A"]["$defs"]["D"] if reference == "#deep" else _led_to(raw, reference))
+    return any(leads_to_itself(raw, one, (*above, id(schema))) for one in inner)
+
+
+def _led_to(raw: Mapping[str, Any], reference: str) -> Any:
+    """What a reference leads to, another one or not."""
+    found: Any = raw
+    for part in reference.split("/")[1:]:
+        found = found[part]
+    return found
+
+
 @st.composite
 def documents(draw: Draw) -> dict[str, Any]:
     """A document with two schemas that may refer to each other and into each other."""
     inner: Any = draw(SCHEMAS)
     a: Any = draw(_keywords(SCHEMAS))
     deep = {"$anchor": "deep", **(inner if isinstance(inner, dict) else {})}
-    return {
+    raw: dict[str, Any] = {
         "openapi": "3.2.0",
         "info": {"title": "Any", "version": "1"},
         "paths": {},
         "components": {"schemas": {"A": {**a, "$defs": {"D": deep}}, "B": draw(SCHEMAS)}},
     }
+    for schema, _ in schemas_of(raw):
+        assume(not leads_to_itself(raw, schema))
+    return raw
 
 
 @st.composite
 def values_for(draw: Draw, raw: Mapping[str, Any], schema: Any, depth: int = 0) -> Any:
     """A value that probably fits a schema of a document."""
-    try:
-        schema = resolve(raw, schema)
-    except KeyError:
-        # An anchor, or references in a circle.
-        schema = True
+    schema = resolve(raw, schema)
     if not isinstance(schema, Mapping) or depth > 8:
         return draw(VALUES)
     if "const" in schema:

@@ -63,11 +63,7 @@ def test_renditions_of_any_schemas_refuse_nothing_more(raw: dict[str, Any]) -> N
         rendition = render(raw, version).raw
         after = validator(rendition, version, at)
         for value in CORPUS:
-            try:
-                was, is_now = before.is_valid(value), after.is_valid(value)
-            except RecursionError:
-                # A schema that leads to nothing but itself means nothing.
-                continue
+            was, is_now = before.is_valid(value), after.is_valid(value)
             assert is_now or not was, (version, value, rendition["components"])
             assert was or not (is_now and (alike or version == "3.1")), (version, value, rendition["components"])
 

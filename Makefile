@@ -10,11 +10,13 @@ BIN := $(VENV)/bin
 # Twice quiet: errors only.
 INSTALL := $(BIN)/pip --disable-pip-version-check install --quiet --quiet --constraint constraints.txt
 NODE_DONE := tests/node/node_modules/.done
+GENERATED := examples/generated-clients
 HAS_NODE := command -v npm >/dev/null 2>&1 && node -e 'process.exit(parseInt(process.versions.node) < 18 ? 1 : 0)' 2>/dev/null
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help serve test lint types imports contract contract-deep mutants mutants-sample bench-quick bench build test-wheel lint-container docs clean
+.PHONY: help serve test test-generated lint types imports contract contract-deep mutants mutants-sample bench-quick bench
+.PHONY: build test-wheel lint-container docs clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -56,6 +58,9 @@ mutants: $(VENV)/.tools ## break the server on purpose, in all known ways, and s
 mutants-sample: $(VENV)/.tools ## a hundred of the ways, for each push
 	@$(BIN)/python scripts/mutants.py --sample 100 $(ARGS)
 
+test-generated: $(VENV)/.runtime $(GENERATED)/python/.venv/.done $(GENERATED)/typescript/node_modules/.done ## generate clients from every spec, and let them call the emulator
+	@$(BIN)/python $(GENERATED)/run.py $(ARGS)
+
 bench-quick: $(VENV)/.runtime ## measure calls a second beside a bare Starlette route, and start-up
 	@$(BIN)/python scripts/bench_quick.py $(ARGS)
 
@@ -78,6 +83,7 @@ docs: $(VENV)/.docs ## build the documentation into site/, and look into what wa
 
 clean: ## remove everything that the commands above made
 	@rm -rf $(VENV) build dist site tests/node/node_modules schemathesis-report .schemathesis *.egg-info
+	@rm -rf $(GENERATED)/python/.venv $(GENERATED)/python/build $(GENERATED)/typescript/node_modules $(GENERATED)/typescript/build
 	@rm -rf .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	@find . -path ./.git -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -122,4 +128,17 @@ $(VENV)/.docs: $(VENV)/.runtime
 $(NODE_DONE): tests/node/package.json tests/node/package-lock.json
 	@echo "Installing what the tests with Node need." >&2
 	@cd tests/node && npm ci --loglevel error >/dev/null
+	@touch $@
+
+# Its versions are not those of the server.
+$(GENERATED)/python/.venv/.done: $(VENV)/.created $(GENERATED)/python/requirements.txt
+	@echo "Installing the generator of Python clients." >&2
+	@$(BIN)/python -m venv $(GENERATED)/python/.venv
+	@$(GENERATED)/python/.venv/bin/pip --disable-pip-version-check install --quiet --quiet --requirement $(GENERATED)/python/requirements.txt
+	@touch $@
+
+$(GENERATED)/typescript/node_modules/.done: $(GENERATED)/typescript/package.json $(GENERATED)/typescript/package-lock.json
+	@$(HAS_NODE) || { echo "Generating TypeScript clients needs Node 18 or newer with npm." >&2; exit 1; }
+	@echo "Installing the generator of TypeScript clients." >&2
+	@cd $(GENERATED)/typescript && npm ci --loglevel error >/dev/null
 	@touch $@

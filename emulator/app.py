@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from starlette.applications import Starlette
@@ -19,7 +19,6 @@ from emulator.control.guard import LOOPBACK
 from emulator.control.route import ControlRoute
 from emulator.edge import BackendRoute, Prefixed
 from emulator.errors import Misused, nearest
-from emulator.jsontext import compact
 from emulator.replies import problem
 from emulator.service import Service, spec_files
 from emulator.settings import Settings
@@ -132,34 +131,22 @@ def _check(service: Service) -> None:
         raise mistakes[0]
 
 
-def _problem(error: Misused) -> Response:
+def _problem(error: Misused, headers: Mapping[str, str] | None = None) -> Response:
     reply = problem(error)
-    return Response(reply.body, reply.status, media_type="application/problem+json")
-
-
-def _spec_route(service: Service, kind: str) -> Route:
-    endpoint: Callable[[Request], Response] = _spec_json(service) if kind == "json" else _spec_yaml(service)
-    return Route(f"/{service.name}/openapi.{kind}", endpoint, methods=["GET"])
+    return Response(reply.body, reply.status, headers=headers, media_type="application/problem+json")
 
 
 # A document may be read by any page: documentation viewers run elsewhere.
 OPEN = {"Access-Control-Allow-Origin": "*"}
 
 
-def _spec_json(service: Service) -> Callable[[Request], Response]:
-    def endpoint(request: Request) -> Response:
-        return Response(compact(service.document.raw), media_type="application/json", headers=OPEN)
-
-    return endpoint
-
-
-def _spec_yaml(service: Service) -> Callable[[Request], Response]:
+def _spec_route(service: Service, kind: str) -> Route:
     def endpoint(request: Request) -> Response:
         try:
-            text = service.file.read_bytes()
-        except OSError:
-            # Away for a moment, as while it is being saved: JSON is YAML, too.
-            text = compact(service.document.raw)
-        return Response(text, media_type="application/yaml", headers=OPEN)
+            # Another version is worked out once for each document; a thread of its own does it.
+            text = service.document.renditions.text(request.query_params.getlist("version"), kind)
+        except Misused as error:
+            return _problem(error, OPEN)
+        return Response(text, media_type=f"application/{kind}", headers=OPEN)
 
-    return endpoint
+    return Route(f"/{service.name}/openapi.{kind}", endpoint, methods=["GET"])

@@ -11,10 +11,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from emulator.errors import Broken
 from emulator.source import Pointer, load, read
+
+if TYPE_CHECKING:
+    from emulator.contract.rendition.render import Renditions
 
 METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace", "query")
 EVENT_STREAM = "text/event-stream"
@@ -60,6 +63,21 @@ class Document:
     def view(self) -> dict[str, Any]:
         """The server view: the document with the few changes that openapi-core needs to agree with it."""
         return _server_view(self.raw)
+
+    @cached_property
+    def renditions(self) -> Renditions:
+        """Its texts, in its own version of OpenAPI and in older ones."""
+        from emulator.contract.rendition.render import Renditions
+
+        return Renditions(self.raw, self._written)
+
+    def _written(self) -> bytes | None:
+        """The file, unless it is away for a moment or says something else by now."""
+        try:
+            text = self.file.read_bytes()
+            return text if load(self.file) == self.raw else None
+        except (OSError, Broken):
+            return None
 
     def resolve(self, value: Any) -> Any:
         """Follow local references of an object to the thing itself."""

@@ -20,7 +20,6 @@ from emulator.contract.lookup import Lookup, Undecodable
 from emulator.control.behaviours import BASE, BEHAVIOURS, Ask, Server
 from emulator.control.feed import Feed
 from emulator.errors import Broken, Misused, nearest
-from emulator.jsontext import compact
 from emulator.replies import problem
 from emulator.world.session import check_name
 from emulator.world.snapshot import load
@@ -32,7 +31,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("emulator.control")
 
 SPEC = Path(__file__).parent / "openapi.yaml"
-DOCUMENTS = {f"{BASE}/openapi.json": "application/json", f"{BASE}/openapi.yaml": "application/yaml"}
+DOCUMENTS = {f"{BASE}/openapi.json": "json", f"{BASE}/openapi.yaml": "yaml"}
 SNAPSHOT = "putSnapshot"
 ANY_SNAPSHOT = b'{"version":1}'
 QUICK_BYTES = 128 * 1024
@@ -126,7 +125,7 @@ class Control:
     async def answer(self, operation: Operation | None, values: Mapping[str, str], call: Call) -> Reply | Feed:
         """Answer a call that was found. Never raises."""
         if operation is None:
-            return self._spec(call.path)
+            return self._spec(call)
         try:
             if len(call.body) > QUICK_BYTES:
                 ask = await asyncio.to_thread(self.judged, operation, values, call)
@@ -190,10 +189,15 @@ class Control:
         schema = self.document.resolve(schemas[0] if schemas else self._members(operation).get(name, {}))
         return [str(one) for one in schema.get("enum", ())]
 
-    def _spec(self, path: str) -> Reply:
-        media_type = DOCUMENTS[path]
-        body = compact(self.document.raw) if media_type == "application/json" else SPEC.read_bytes()
-        return Reply(200, (("Content-Type", media_type),), body)
+    def _spec(self, call: Call) -> Reply:
+        kind = DOCUMENTS[call.path]
+        try:
+            body = self.document.renditions.text(read_query(call.query).get("version", ()), kind)
+        except Unreadable as error:
+            return refusal(Misused("Not a query", f"The query has {error}."))
+        except Misused as error:
+            return refusal(error)
+        return Reply(200, (("Content-Type", f"application/{kind}"),), body)
 
 
 class NotAllowed(Misused):

@@ -15,6 +15,15 @@ STYLE = (
 )
 
 
+def _older(service: Service, spec: str) -> str:
+    """Links to the spec for tools that do not read its version of OpenAPI."""
+    from emulator.contract.rendition.render import available
+
+    _, *older = available(service.document.raw)
+    links = " ".join(f"<a href='{spec}.json?version={version}'>{version}</a>" for version in older)
+    return f" (as OpenAPI {links})" if links else ""
+
+
 def page(services: Mapping[str, Service], origin: str) -> str:
     """The page as HTML. `origin` is the address that the browser used."""
     parts = [
@@ -32,7 +41,7 @@ def page(services: Mapping[str, Service], origin: str) -> str:
         parts.append(
             f"<h2>{escape(backend.title)}</h2><p>Base URL <code>{escape(base)}</code> · "
             f"{len(service.document.operations)} operations · "
-            f"<a href='{spec}.json'>openapi.json</a> <a href='{spec}.yaml'>openapi.yaml</a></p>"
+            f"<a href='{spec}.json'>openapi.json</a> <a href='{spec}.yaml'>openapi.yaml</a>{_older(service, spec)}</p>"
             f"<table>{rows}</table><p>Scenarios (send one as <code>X-Emulator-Scenario</code>, or begin a chat text "
             f"with <code>/scenario NAME</code>): {names}</p>"
         )

@@ -11,6 +11,7 @@ import os
 import re
 import shutil
 import signal
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager, suppress
@@ -109,7 +110,7 @@ def _held_signals() -> Iterator[tuple[AbstractSet[int], AbstractSet[int]]]:
     """Signals wait until they are asked for; threads that are begun here leave them alone as well. Gives those that are
     held, and the mask that was there before. What is ignored, as by nohup, stays so, here and for the command."""
     held: set[int] = {one for one in HANDED_ON if signal.getsignal(one) is not signal.SIG_IGN} | {signal.SIGCHLD}
-    # Where SIGCHLD is ignored, as some parents leave it, nobody would hear of the command's end.
+    # Where SIGCHLD is ignored, as some parents leave it, the command's exit code would be lost.
     before = signal.signal(signal.SIGCHLD, lambda number, frame: None)
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, held)
     try:
@@ -140,16 +141,24 @@ def _start(command: Sequence[str], environment: Mapping[str, str], mask: Abstrac
 
 def _follow(pid: int, held: AbstractSet[int]) -> int:
     """Hand signals on to the command until it has ended; its exit code."""
-    while True:
+    ended: list[int] = []
+    us = threading.get_ident()
+
+    def wait() -> None:
+        ended.append(os.waitpid(pid, 0)[1])
+        # To this thread: the one that the system sends goes to any that does not hold it.
+        signal.pthread_kill(us, signal.SIGCHLD)
+
+    waiting = threading.Thread(target=wait, name="command", daemon=True)
+    waiting.start()
+    while not ended:
         number, typed = _next_signal(held)
-        if number == signal.SIGCHLD:
-            ended, status = os.waitpid(pid, os.WNOHANG)
-            if ended:
-                code = os.waitstatus_to_exitcode(status)
-                return code if code >= 0 else 128 - code
-        elif not typed:
+        if not (typed or ended or number == signal.SIGCHLD):
             with suppress(ProcessLookupError):
                 os.kill(pid, number)
+    waiting.join()
+    code = os.waitstatus_to_exitcode(ended[0])
+    return code if code >= 0 else 128 - code
 
 
 def _next_signal(held: AbstractSet[int]) -> tuple[int, bool]:

@@ -21,6 +21,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
+import requests  # noqa: F401  # A server imports it behind our back, in a thread; it warns of what it lacks, once.
 from test_cli import COMMAND, ROOT, SPEC, run, write
 
 from emulator.cli import main

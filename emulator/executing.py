@@ -85,7 +85,7 @@ def variables(server: ThreadedServer) -> dict[str, str]:
         if f"{stem}_URL" in found:
             raise Misused("Same variable", f"Two backends would both have the variable {stem}_URL.")
         found[f"{stem}_URL"] = f"{url}/{name}{service.bases()[0]}"
-        found[f"{stem}_KEY"] = service.backend.key
+        found[f"{stem}_KEY"] = service.api_key or ""
     return found
 
 

@@ -198,8 +198,8 @@ def calls_of(service: Service, operation: Operation) -> Iterator[Call]:
     query = urlencode({name: str(value) for name, value in _parameters(document, operation, "query")})
     headers = {name.lower(): str(value) for name, value in _parameters(document, operation, "header")}
     headers["host"] = "127.0.0.1"
-    if service.backend.key:
-        headers["authorization"] = f"Bearer {service.backend.key}"
+    for credential in service.backend.credentials[:1]:
+        headers["authorization"] = f"Bearer {credential.value}"
     for media_type, body in _bodies(document, operation):
         own = headers | ({"content-type": media_type} if media_type else {})
         yield Call(operation.method, service.bases()[0] + path, query.encode(), own, body, NAME)

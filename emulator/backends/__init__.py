@@ -97,11 +97,10 @@ class Cors:
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """Something that lets a caller in, as the start banner shows it. A `key` is sent as bearer token as it stands."""
+    """Something that lets a caller in, as the start banner shows it."""
 
     value: str
     what: str
-    key: bool = True
 
 
 HOUSE_CODES = ("unknown_path", "method_not_allowed", "too_large", "undecodable", "invalid", "crashed")
@@ -145,11 +144,6 @@ class Backend:
     differences: tuple[Difference, ...] = ()
     credentials: tuple[Credential, ...] = ()
     accounts: frozenset[str] | None = None
-
-    @property
-    def key(self) -> str:
-        """The key of a caller who has none of their own; empty where none is asked for."""
-        return next((one.value for one in self.credentials if one.key), "")
 
     @property
     def difference_names(self) -> frozenset[str]:

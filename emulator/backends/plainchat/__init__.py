@@ -42,7 +42,7 @@ BACKEND = Backend(
     failures=frozenset(REASONS),
     differences=DIFFERENCES,
     credentials=(
-        Credential(f"{DEMO} / {PASSWORD}", "user name and password; there is no token", key=False),
-        Credential(CALLER, "user name of the spec's examples, not registered", key=False),
+        Credential(f"{DEMO} / {PASSWORD}", "user name and password; there is no token"),
+        Credential(CALLER, "user name of the spec's examples, not registered"),
     ),
 )

@@ -46,6 +46,6 @@ BACKEND = Backend(
     differences=DIFFERENCES,
     credentials=(
         *(Credential(key, f"bearer token of {name}") for key, name in KEYS.items()),
-        *(Credential(f"{user.username} / {user.password}", "login", key=False) for user in SEEDED.values()),
+        *(Credential(f"{user.username} / {user.password}", "login") for user in SEEDED.values()),
     ),
 )

@@ -217,6 +217,21 @@ test("on a narrow screen the conversations come when they are called", async ({ 
   expect(wide, "nothing is cut off at the side").toBe(false);
 });
 
+test("without the proxy: any page may call the emulator, and name its session", async ({ page, emulator }) => {
+  const url = process.env.CHAT_EMULATOR_DIFY_URL!.replace("/dify/", `/_s/${emulator.name}/dify/`);
+  const key = process.env.CHAT_EMULATOR_DIFY_KEY!;
+  const status = await page.evaluate(
+    async ([url, key]) => {
+      const headers = { Authorization: `Bearer ${key}`, "Content-Type": "application/json" };
+      const body = JSON.stringify({ inputs: {}, query: "Hello?", user: "abc-123", response_mode: "blocking" });
+      return (await fetch(`${url}/chat-messages`, { method: "POST", headers, body })).status;
+    },
+    [url, key],
+  );
+  expect(status).toBe(200);
+  expect(await emulator.calls()).toHaveLength(1);
+});
+
 test("what a screen reader is told", async ({ page }) => {
   await listed(page).first().getByRole("button").click();
   await expect(page.getByRole("main")).toMatchAriaSnapshot(`

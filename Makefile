@@ -73,13 +73,13 @@ bench: $(VENV)/.runtime ## the same, with more and longer runs
 	@$(BIN)/python scripts/bench_quick.py --pairs 15 --seconds 3 --starts 15 $(ARGS)
 
 example-node: $(VENV)/.runtime ## run the example for Node's own test runner; needs Node 18 or newer
-	@if ! $(HAS_NODE); then \
+	@if $(HAS_NODE); then :; else \
 	  echo "This example needs Node 18 or newer with npm (Debian and Ubuntu: apt install nodejs npm)." >&2; $(MISSING); \
 	fi; \
 	$(MAKE) $(EXAMPLE_NODE)/node_modules/.done && cd $(EXAMPLE_NODE) && $(WITH_EMULATOR) npm test --silent -- $(ARGS)
 
 example-vite: $(VENV)/.runtime ## build the chat page and run its tests in Chromium; needs Node 20.19, 22.12 or newer
-	@if ! $(HAS_VITE_NODE); then \
+	@if $(HAS_VITE_NODE); then :; else \
 	  echo "This example needs Node 20.19, 22.12 or newer with npm." >&2; $(MISSING); \
 	fi; \
 	if ! [ -x "$${CHROMIUM:-/usr/bin/chromium}" ]; then \

@@ -424,7 +424,7 @@ def test_a_signal_that_ends_the_command_ends_everything(number: signal.Signals) 
         begun = time.monotonic()
         process.send_signal(number)
         _, err = process.communicate(timeout=10)
-        assert time.monotonic() - begun < 3
+        assert time.monotonic() - begun < 8
     assert (process.returncode, err) == (128 + number, b"")
     assert not is_there(int(pid)) and gone(url)
 
@@ -464,7 +464,7 @@ def test_streams_under_way_do_not_hold_it_up() -> None:
         assert line_of(process) == "read"
         begun = time.monotonic()
         assert process.wait(timeout=10) == 0
-        assert time.monotonic() - begun < 3
+        assert time.monotonic() - begun < 8
 
 
 @pytest.mark.parametrize("system", ["with sigwaitinfo", "without"])

@@ -528,20 +528,22 @@ def test_the_command_may_read_the_terminal() -> None:
     os.close(ours)
 
 
-def test_asked_to_end_while_starting_it_runs_nothing(tmp_path: Path) -> None:
-    ran = tmp_path / "ran"
+@pytest.mark.parametrize(("ignored", "code"), [(False, 143), (True, 9)])
+def test_asked_to_end_while_starting_it_runs_nothing(ignored: bool, code: int) -> None:
+    command = ["sh", "-c", "exit 9"] if ignored else ["no-such-command"]
     # In a process of its own, because the threads of a test runner take signals as well.
     source = f"""
         import os, signal
         from emulator.executing import run
         from emulator.settings import Settings
+        if {ignored}:
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
         settings = Settings(backends=("plainchat",), port=0)
-        print(run(settings, ["touch", {str(ran)!r}], lambda *_: os.kill(os.getpid(), signal.SIGTERM)))
+        print(run(settings, {command}, lambda *_: os.kill(os.getpid(), signal.SIGTERM)))
         print(signal.pthread_sigmask(signal.SIG_BLOCK, []), signal.getsignal(signal.SIGCHLD) == signal.SIG_DFL)
     """
     done = subprocess.run(python(source), cwd=ROOT, capture_output=True, text=True, timeout=30, check=False)
-    assert (done.stdout, done.stderr) == ("143\nset() True\n", "")
-    assert not ran.exists()
+    assert (done.stdout, done.stderr) == (f"{code}\nset() True\n", "")
 
 
 def test_where_the_end_of_children_is_ignored() -> None:

@@ -79,7 +79,8 @@ export class Assistant {
 /** The events of a Node stream of bytes. */
 async function* eventsOf(stream) {
   const events = [];
-  const parser = createParser({ onEvent: (event) => event.data && events.push(JSON.parse(event.data)) });
+  // A keep-alive is an event without data, of which the parser says nothing.
+  const parser = createParser({ onEvent: ({ data }) => events.push(JSON.parse(data)) });
   // Keeps the first bytes of a character until the others come.
   stream.setEncoding("utf8");
   for await (const text of stream) {

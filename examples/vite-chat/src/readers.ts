@@ -6,10 +6,8 @@ export type Reader = (body: ReadableStream<Uint8Array>) => AsyncGenerator<unknow
 /** What a standard says: bytes become characters when they are whole, lines become events at a blank line. */
 async function* robust(body: ReadableStream<Uint8Array>): AsyncGenerator<unknown> {
   const events: unknown[] = [];
-  const parser = createParser({
-    // Keep-alives are events without data.
-    onEvent: ({ data }) => data && events.push(JSON.parse(data)),
-  });
+  // A keep-alive is an event without data, of which the parser says nothing.
+  const parser = createParser({ onEvent: ({ data }) => events.push(JSON.parse(data)) });
   const decoder = new TextDecoder();
   for await (const chunk of chunksOf(body)) {
     parser.feed(decoder.decode(chunk, { stream: true }));

@@ -1,4 +1,4 @@
-# Each command sets up what it needs, in .venv and tests/node/node_modules; from the second time on it starts at once.
+# Each command sets up what it needs, in .venv and folders called node_modules; from the second time on it starts at once.
 # `make` alone lists them. ARGS goes to the program behind a command: make serve ARGS="dify --port 0"
 
 PYTHONS := python3.13 python3.12 python3.11 python3
@@ -11,12 +11,21 @@ BIN := $(VENV)/bin
 INSTALL := $(BIN)/pip --disable-pip-version-check install --quiet --quiet --constraint constraints.txt
 NODE_DONE := tests/node/node_modules/.done
 GENERATED := examples/generated-clients
+EXAMPLE_NODE := examples/node-test
+EXAMPLE_VITE := examples/vite-chat
 HAS_NODE := command -v npm >/dev/null 2>&1 && node -e 'process.exit(parseInt(process.versions.node) < 18 ? 1 : 0)' 2>/dev/null
+VITE_NODE := const [a, b] = process.versions.node.split(".").map(Number); \
+  process.exit((a === 20 && b >= 19) || (a === 22 && b >= 12) || a > 22 ? 0 : 1)
+HAS_VITE_NODE := command -v npm >/dev/null 2>&1 && node -e '$(VITE_NODE)' 2>/dev/null
+# Outside of CI it is no failure that something is not there.
+MISSING := { [ "$${CI:-}" != true ]; exit; }
+# The examples find `chat-emulator` on the path, as they would in a project of their own.
+WITH_EMULATOR := PATH="$(CURDIR)/$(BIN):$$PATH"
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
 .PHONY: help serve test test-generated lint types imports contract contract-deep mutants mutants-sample bench-quick bench
-.PHONY: build test-wheel lint-container docs clean
+.PHONY: build test-wheel lint-container docs example-node example-vite clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -67,6 +76,22 @@ bench-quick: $(VENV)/.runtime ## measure calls a second beside a bare Starlette 
 bench: $(VENV)/.runtime ## the same, with more and longer runs
 	@$(BIN)/python scripts/bench_quick.py --pairs 15 --seconds 3 --starts 15 $(ARGS)
 
+example-node: $(VENV)/.runtime ## run the example for Node's own test runner; needs Node 18 or newer
+	@if $(HAS_NODE); then :; else \
+	  echo "This example needs Node 18 or newer with npm (Debian and Ubuntu: apt install nodejs npm)." >&2; $(MISSING); \
+	fi; \
+	$(MAKE) $(EXAMPLE_NODE)/node_modules/.done && cd $(EXAMPLE_NODE) && $(WITH_EMULATOR) npm test --silent -- $(ARGS)
+
+example-vite: $(VENV)/.runtime ## build the chat page and run its tests in Chromium; needs Node 20.19, 22.12 or newer
+	@if $(HAS_VITE_NODE); then :; else \
+	  echo "This example needs Node 20.19, 22.12 or newer with npm." >&2; $(MISSING); \
+	fi; \
+	if ! [ -x "$${CHROMIUM:-/usr/bin/chromium}" ]; then \
+	  echo "This example needs Chromium (Debian: apt install chromium); CHROMIUM=/path/to/chrome names another." >&2; $(MISSING); \
+	fi; \
+	$(MAKE) $(EXAMPLE_VITE)/node_modules/.done && cd $(EXAMPLE_VITE) && npm run --silent build && \
+	$(WITH_EMULATOR) npm test --silent -- $(ARGS)
+
 build: $(VENV)/.tools ## build the sdist, and the wheel from it, into dist/
 	@rm -rf dist
 	@$(BIN)/python -m build --no-isolation --outdir dist .
@@ -82,8 +107,9 @@ docs: $(VENV)/.docs ## build the documentation into site/, and look into what wa
 	@$(BIN)/python scripts/check_site.py site
 
 clean: ## remove everything that the commands above made
-	@rm -rf $(VENV) build dist site tests/node/node_modules schemathesis-report .schemathesis *.egg-info
+	@rm -rf $(VENV) build dist site tests/node/node_modules examples/*/node_modules schemathesis-report .schemathesis *.egg-info
 	@rm -rf $(GENERATED)/python/.venv $(GENERATED)/python/build $(GENERATED)/typescript/node_modules $(GENERATED)/typescript/build
+	@rm -rf $(EXAMPLE_VITE)/dist $(EXAMPLE_VITE)/test-results
 	@rm -rf .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	@find . -path ./.git -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -125,9 +151,9 @@ $(VENV)/.docs: $(VENV)/.runtime
 	@$(INSTALL) --no-build-isolation --editable '.[docs]'
 	@touch $@
 
-$(NODE_DONE): tests/node/package.json tests/node/package-lock.json
-	@echo "Installing what the tests with Node need." >&2
-	@cd tests/node && npm ci --loglevel error >/dev/null
+%/node_modules/.done: %/package.json %/package-lock.json
+	@echo "Installing what $* needs." >&2
+	@cd $* && npm ci --loglevel error >/dev/null
 	@touch $@
 
 # Its versions are not those of the server.

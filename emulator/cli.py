@@ -1,7 +1,7 @@
 """The commands that a person types. Owns words, exit codes and what is printed where.
 
-Exit codes: 0 fine, 1 failed or findings, 2 usage. `serve` prints one line on stdout, `ready http://…`; all else goes
-to stderr. Heavy parts are imported by the command that needs them.
+Exit codes: 0 fine, 1 failed or findings, 2 usage; `exec` has those of its command. `serve` prints one line on stdout,
+`ready http://…`; all else goes to stderr. Heavy parts are imported by the command that needs them.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import argparse
 import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +20,7 @@ from emulator.settings import PROFILES, Settings, read_clock
 
 if TYPE_CHECKING:
     from emulator.app import App
+    from emulator.testing.server import ThreadedServer
 
 FINE, FAILED, USAGE = 0, 1, 2
 TOKEN = "CHAT_EMULATOR_TOKEN"
@@ -29,7 +30,10 @@ TOKEN = "CHAT_EMULATOR_TOKEN"
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit code."""
     parser = _parser()
-    chosen = parser.parse_args(arguments)
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    # What is behind `--` is somebody else's command line.
+    at = words.index("--") if words[:1] == ["exec"] and "--" in words else len(words)
+    chosen = parser.parse_args(words[:at], argparse.Namespace(command_line=words[at + 1 :]))
     if chosen.command is None:
         parser.print_help(sys.stderr)
         return USAGE
@@ -71,22 +75,19 @@ def _parser() -> argparse.ArgumentParser:
         description="Answer calls until it is stopped.",
         epilog=f"Beyond loopback the control API asks for a bearer token: {TOKEN}, or one that is made up and printed.",
     )
-    serve.add_argument("backends", nargs="*", metavar="BACKEND", help="backends to serve (default: all)")
-    serve.add_argument("--host", default="127.0.0.1", help="address to bind (default: %(default)s)")
-    serve.add_argument("--port", type=_port, default=8787, help="port, 0 for a free one (default: %(default)s)")
-    serve.add_argument("--seed", type=int, default=0, help="seed of all data (default: %(default)s)")
-    serve.add_argument("--speed", type=_speed, default=1.0, help="2 is twice as fast, 0 does not wait (default: 1)")
-    serve.add_argument("--profile", choices=PROFILES, default="documented", help="default: %(default)s")
-    serve.add_argument(
-        "--clock", type=_clock, help="virtual, real or an ISO time (default: virtual at speed 0, else real)"
-    )
-    serve.add_argument("--check-replies", action="store_true", help="hold all replies and events against the spec")
-    serve.add_argument("--key", action="append", default=[], metavar="BACKEND:KEY=ACCOUNT", help="let one more key in")
-    serve.add_argument("--tokenless", action="append", default=[], metavar="BACKEND", help="ask for no token (ruoyi)")
-    serve.add_argument("--origin", action="append", metavar="ORIGIN", help="browsers may call from here only")
-    serve.add_argument("--reload", action="store_true", help="pick up changed specs and scenarios, keeping state")
-    _folders(serve)
+    _serving(serve, port=8787)
     serve.set_defaults(run=_serve)
+
+    execute = commands.add_parser(
+        "exec",
+        help="answer calls while a command runs",
+        usage="chat-emulator exec [OPTION…] [BACKEND…] -- COMMAND [ARGUMENT…]",
+        description="Answer calls while COMMAND runs, and end with its exit code. The command finds addresses and keys "
+        "in CHAT_EMULATOR_URL, CHAT_EMULATOR_<BACKEND>_URL and CHAT_EMULATOR_<BACKEND>_KEY.",
+    )
+    _serving(execute, port=0)
+    execute.add_argument("-v", "--verbose", action="store_true", help="tell addresses, keys and variables on stderr")
+    execute.set_defaults(run=_exec)
 
     routes = commands.add_parser("routes", help="list what is served", description="List every operation served.")
     routes.add_argument("backends", nargs="*", metavar="BACKEND")
@@ -144,6 +145,23 @@ def _conform_options(conform: argparse.ArgumentParser) -> None:
     conform.set_defaults(run=_conform)
 
 
+def _serving(parser: argparse.ArgumentParser, port: int) -> None:
+    add = parser.add_argument
+    add("backends", nargs="*", metavar="BACKEND", help="backends to serve (default: all)")
+    add("--host", default="127.0.0.1", help="address to bind (default: %(default)s)")
+    add("--port", type=_port, default=port, help="port, 0 for a free one (default: %(default)s)")
+    add("--seed", type=int, default=0, help="seed of all data (default: %(default)s)")
+    add("--speed", type=_speed, default=1.0, help="2 is twice as fast, 0 does not wait (default: 1)")
+    add("--profile", choices=PROFILES, default="documented", help="default: %(default)s")
+    add("--clock", type=_clock, help="virtual, real or an ISO time (default: virtual at speed 0, else real)")
+    add("--check-replies", action="store_true", help="hold all replies and events against the spec")
+    add("--key", action="append", default=[], metavar="BACKEND:KEY=ACCOUNT", help="let one more key in")
+    add("--tokenless", action="append", default=[], metavar="BACKEND", help="ask for no token (ruoyi)")
+    add("--origin", action="append", metavar="ORIGIN", help="browsers may call from here only")
+    add("--reload", action="store_true", help="pick up changed specs and scenarios, keeping state")
+    _folders(parser)
+
+
 def _folders(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--specs", type=_folder, metavar="DIR", help="own specs, over the bundled ones")
     parser.add_argument("--scenarios", type=_folder, metavar="DIR", help="own scenarios, over the bundled ones")
@@ -192,8 +210,8 @@ def _keys(items: Sequence[str]) -> dict[str, dict[str, str]]:
     return keys
 
 
-def _serve(chosen: argparse.Namespace) -> int:
-    settings = Settings(
+def _settings(chosen: argparse.Namespace) -> Settings:
+    return Settings(
         backends=tuple(chosen.backends),
         host=chosen.host,
         port=chosen.port,
@@ -212,33 +230,63 @@ def _serve(chosen: argparse.Namespace) -> int:
         # An empty one is none: so Compose passes on what is not set.
         token=os.environ.get(TOKEN) or None,
     )
-    from emulator.app import create_app
-    from emulator.server import listen, make_server, raise_file_limit
 
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+
+def _serve(chosen: argparse.Namespace) -> int:
+    settings = _settings(chosen)
+    from emulator.app import create_app
+    from emulator.server import address_of, cannot_listen, listen, make_server, raise_file_limit
+
+    _log_warnings()
     app = create_app(settings)
     try:
         sock = listen(settings.host, settings.port)
     except OSError as error:
-        return _complain(f"cannot listen on {settings.host}:{settings.port}: {error.strerror or error}", FAILED)
+        return _complain(cannot_listen(settings.host, settings.port, error), FAILED)
     raise_file_limit()
-    host, port = sock.getsockname()[:2]
-    url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    url = address_of(sock)
     server = make_server(app)
 
     def ready() -> None:
         print(f"ready {url}", flush=True)
         # After the ready line: nobody waits for the banner, nor for what the first call would have to open.
-        import threading
-
-        threading.Thread(target=_after_ready, args=(app, url), daemon=True).start()
+        _in_background(lambda: print(banner(app, url), file=sys.stderr, flush=True), lambda: _after_ready(app))
 
     server.run_with(ready, [sock])
     return FINE
 
 
-def _after_ready(app: App, url: str) -> None:
-    print(banner(app, url), file=sys.stderr, flush=True)
+def _exec(chosen: argparse.Namespace) -> int:
+    if not chosen.command_line:
+        return _complain("say what to run: chat-emulator exec [OPTION…] [BACKEND…] -- COMMAND [ARGUMENT…]", USAGE)
+    settings = _settings(chosen)
+    from emulator.executing import NotDone, run
+
+    _log_warnings()
+
+    def ready(server: ThreadedServer, variables: Mapping[str, str]) -> None:
+        if chosen.verbose:
+            shown = "\n".join(f"  {name}={value}" for name, value in variables.items())
+            print(f"{banner(server.app, server.url)}\n\n{shown}\n", file=sys.stderr, flush=True)
+        _in_background(lambda: _after_ready(server.app))
+
+    try:
+        return run(settings, chosen.command_line, ready)
+    except NotDone as error:
+        return _complain(str(error), error.code)
+
+
+def _log_warnings() -> None:
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+
+
+def _in_background(*parts: Callable[[], None]) -> None:
+    import threading
+
+    threading.Thread(target=lambda: [part() for part in parts], daemon=True).start()
+
+
+def _after_ready(app: App) -> None:
     if app.settings.reload:
         from emulator.reload import Reloader
 

@@ -163,6 +163,17 @@ def listen(host: str, port: int) -> socket.socket:
     return sock
 
 
+def cannot_listen(host: str, port: int, error: OSError) -> str:
+    """What to say when `listen` raised."""
+    return f"cannot listen on {host}:{port}: {error.strerror or error}"
+
+
+def address_of(sock: socket.socket) -> str:
+    """`http://HOST:PORT` of a listening socket."""
+    host, port = sock.getsockname()[:2]
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+
+
 def raise_file_limit() -> None:
     """Let the process open as many connections as the system allows."""
     try:

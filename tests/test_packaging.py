@@ -226,8 +226,10 @@ def test_every_pinned_version_is_within_the_bounds() -> None:
 
 
 def test_pins_name_versions_and_no_place() -> None:
-    for file in ("constraints.txt", "tests/node/package-lock.json"):
-        text = (ROOT / file).read_text("utf-8")
+    locks = [*ROOT.glob("tests/*/package-lock.json"), *ROOT.glob("examples/*/package-lock.json")]
+    assert len(locks) >= 3
+    for file in (ROOT / "constraints.txt", *locks):
+        text = file.read_text("utf-8")
         assert not re.search(r'"resolved"|\.(?:whl|tgz|tar\.gz)|file:|@ ', text), file
     for line in (ROOT / "constraints.txt").read_text("utf-8").splitlines():
         assert line.startswith("#") or re.fullmatch(r"[A-Za-z0-9._-]+==[A-Za-z0-9.]+", line), line

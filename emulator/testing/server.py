@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from emulator.app import App, create_app
-from emulator.server import listen, make_server
+from emulator.server import address_of, listen, make_server
 from emulator.settings import Settings
 
 START_SECONDS = 10.0
@@ -30,8 +30,12 @@ class ThreadedServer:
     @property
     def url(self) -> str:
         """`http://127.0.0.1:PORT`."""
-        host, port = self._socket.getsockname()[:2]
-        return f"http://{host}:{port}"
+        return address_of(self._socket)
+
+    @property
+    def alive(self) -> bool:
+        """Whether it answers calls."""
+        return self._server.started and self._thread.is_alive()
 
     def start(self) -> Self:
         """Start, and return when calls are accepted."""

@@ -109,6 +109,12 @@ class Service:
         folders = scenario_folders(self._settings)
         return Scenarios(self.name, folders, self.document.operations, self.backend.chat_text)
 
+    @property
+    def api_key(self) -> str | None:
+        """What its first account sends as a bearer token; None where the document asks for no token."""
+        known = self.backend.credentials
+        return known[0].value if known and self.document.raw.get("security") else None
+
     def bases(self) -> tuple[str, ...]:
         """Paths between the mount and the spec's paths, the one to show first."""
         return self.backend.bases or (self.document.base,)

@@ -31,7 +31,7 @@ class ThreadedServer:
     def url(self) -> str:
         """`http://127.0.0.1:PORT`."""
         host, port = self._socket.getsockname()[:2]
-        return f"http://{host}:{port}"
+        return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
     def start(self) -> Self:
         """Start, and return when calls are accepted."""

@@ -118,7 +118,7 @@ def _why(error: OSError) -> str:
 
 
 def _refusal(problem: Mapping[str, Any]) -> str:
-    detail = str(problem.get("detail", problem)).removeprefix("body/")
+    detail = str(problem.get("detail", problem)).removeprefix("body").removeprefix("/")
     detail += "" if detail.endswith((".", "?", "!")) else "."
     available = [str(name) for name in problem.get("available") or ()]
     if "Did you mean" in detail or all(name in detail for name in available):

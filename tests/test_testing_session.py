@@ -335,7 +335,7 @@ def test_expected(session: Session, wanted: dict[str, Any], count: int) -> None:
 @pytest.mark.parametrize(
     ("wanted", "sentence"),
     [
-        ({"backend": "ruoyi"}, "expected at least 1 calls of ruoyi, got none"),
+        ({"backend": "ruoyi"}, "expected at least 1 call of ruoyi, got none"),
         ({"times": 2}, "expected exactly 2 calls, got 3:"),
         (
             {"backend": "dify", "operation": "sendChatMessage", "times": 2},

@@ -379,7 +379,9 @@ def _miscounted(least: int, most: int | None, calls: Calls, others: Sequence[Ent
         wanted = f"exactly {least}"
     else:
         wanted = f"{least} to {most}" if least else f"at most {most}"
-    return f"expected {wanted} {calls.what}, got {calls}" + f"\nother calls, {listed(others)}" * bool(others)
+    # "Exactly 1 call of dify".
+    what = calls.what.replace("calls", "call", 1) if wanted.endswith(" 1") else calls.what
+    return f"expected {wanted} {what}, got {calls}" + f"\nother calls, {listed(others)}" * bool(others)
 
 
 def _armed(shown: Mapping[str, Any]) -> str:

@@ -9,12 +9,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 # Twice quiet: errors only.
 INSTALL := $(BIN)/pip --disable-pip-version-check install --quiet --quiet --constraint constraints.txt
+SDK := examples/pytest-sdk
 NODE_DONE := tests/node/node_modules/.done
 HAS_NODE := command -v npm >/dev/null 2>&1 && node -e 'process.exit(parseInt(process.versions.node) < 18 ? 1 : 0)' 2>/dev/null
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
 .PHONY: help serve test lint types imports contract contract-deep mutants mutants-sample bench-quick bench build clean
+.PHONY: foreign example-pytest
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -56,6 +58,19 @@ mutants: $(VENV)/.tools ## break the server on purpose, in all known ways, and s
 mutants-sample: $(VENV)/.tools ## a hundred of the ways, for each push
 	@$(BIN)/python scripts/mutants.py --sample 100 $(ARGS)
 
+foreign: $(VENV)/.runtime ## be somebody else's repository: the wheel alone, 400 tests at once, what the plugin costs
+	@$(BIN)/python scripts/foreign.py $(ARGS)
+
+# The wheel is of what stands here now; its version may be the one that is installed there already.
+example-pytest: $(VENV)/.runtime ## run the tests of examples/pytest-sdk, in its own environment with the built wheel
+	@rm -rf $(SDK)/.wheel
+	@$(BIN)/python -m hatchling build --target wheel --directory $(CURDIR)/$(SDK)/.wheel >/dev/null
+	@[ -x $(SDK)/.venv/bin/python ] || $(BIN)/python -m venv $(SDK)/.venv
+	@$(SDK)/.venv/bin/pip --disable-pip-version-check install --quiet --quiet --constraint constraints.txt \
+	  $(SDK)/.wheel/*.whl --requirement $(SDK)/requirements-test.txt
+	@$(SDK)/.venv/bin/pip --disable-pip-version-check install --quiet --quiet --force-reinstall --no-deps $(SDK)/.wheel/*.whl
+	@cd $(SDK) && exec .venv/bin/pytest -n 2 $(ARGS)
+
 bench-quick: $(VENV)/.runtime ## measure calls a second beside a bare Starlette route, and start-up
 	@$(BIN)/python scripts/bench_quick.py $(ARGS)
 
@@ -68,6 +83,7 @@ build: $(VENV)/.tools ## build the sdist, and the wheel from it, into dist/
 
 clean: ## remove everything that the commands above made
 	@rm -rf $(VENV) build dist tests/node/node_modules schemathesis-report .schemathesis *.egg-info
+	@rm -rf examples/*/.venv examples/*/.wheel
 	@rm -rf .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	@find . -path ./.git -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
 

@@ -9,6 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 # Twice quiet: errors only.
 INSTALL := $(BIN)/pip --disable-pip-version-check install --quiet --quiet --constraint constraints.txt
+SDK := examples/pytest-sdk
 NODE_DONE := tests/node/node_modules/.done
 GENERATED := examples/generated-clients
 EXAMPLE_NODE := examples/node-test
@@ -25,7 +26,7 @@ WITH_EMULATOR := PATH="$(CURDIR)/$(BIN):$$PATH"
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
 .PHONY: help serve test test-generated lint types imports contract contract-deep mutants mutants-sample bench-quick bench
-.PHONY: build test-wheel lint-container docs example-node example-vite clean
+.PHONY: build test-wheel lint-container docs example-node example-pytest example-vite foreign clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -70,6 +71,19 @@ mutants-sample: $(VENV)/.tools ## a hundred of the ways, for each push
 test-generated: $(VENV)/.runtime $(GENERATED)/python/.venv/.done $(GENERATED)/typescript/node_modules/.done ## generate clients from every spec, and let them call the emulator
 	@$(BIN)/python $(GENERATED)/run.py $(ARGS)
 
+foreign: $(VENV)/.runtime ## be somebody else's repository: the wheel alone, 400 tests at once, what the plugin costs
+	@$(BIN)/python scripts/foreign.py $(ARGS)
+
+# The wheel is of what stands here now; its version may be the one that is installed there already.
+example-pytest: $(VENV)/.runtime ## run the tests of examples/pytest-sdk, in its own environment with the built wheel
+	@rm -rf $(SDK)/.wheel
+	@$(BIN)/python -m hatchling build --target wheel --directory $(CURDIR)/$(SDK)/.wheel >/dev/null
+	@[ -x $(SDK)/.venv/bin/python ] || $(BIN)/python -m venv $(SDK)/.venv
+	@$(SDK)/.venv/bin/pip --disable-pip-version-check install --quiet --quiet --constraint constraints.txt \
+	  $(SDK)/.wheel/*.whl --requirement $(SDK)/requirements-test.txt
+	@$(SDK)/.venv/bin/pip --disable-pip-version-check install --quiet --quiet --force-reinstall --no-deps $(SDK)/.wheel/*.whl
+	@cd $(SDK) && exec .venv/bin/pytest -n 2 $(ARGS)
+
 bench-quick: $(VENV)/.runtime ## measure calls a second beside a bare Starlette route, and start-up
 	@$(BIN)/python scripts/bench_quick.py $(ARGS)
 
@@ -107,9 +121,9 @@ docs: $(VENV)/.docs ## build the documentation into site/, and look into what wa
 	@$(BIN)/python scripts/check_site.py site
 
 clean: ## remove everything that the commands above made
-	@rm -rf $(VENV) build dist site tests/node/node_modules examples/*/node_modules schemathesis-report .schemathesis *.egg-info
+	@rm -rf $(VENV) build dist site tests/node/node_modules schemathesis-report .schemathesis *.egg-info
+	@rm -rf examples/*/.venv examples/*/.wheel examples/*/node_modules $(EXAMPLE_VITE)/dist $(EXAMPLE_VITE)/test-results
 	@rm -rf $(GENERATED)/python/.venv $(GENERATED)/python/build $(GENERATED)/typescript/node_modules $(GENERATED)/typescript/build
-	@rm -rf $(EXAMPLE_VITE)/dist $(EXAMPLE_VITE)/test-results
 	@rm -rf .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	@find . -path ./.git -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
 

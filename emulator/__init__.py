@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-__all__ = ["Settings", "__version__", "create_app"]
+__all__ = ["Emulator", "Settings", "__version__", "create_app"]
 
 if TYPE_CHECKING:
     from emulator.app import create_app
     from emulator.settings import Settings
+    from emulator.testing.thread import Emulator
 
 
 def __getattr__(name: str) -> Any:
@@ -22,4 +23,8 @@ def __getattr__(name: str) -> Any:
         from emulator.settings import Settings
 
         return Settings
+    if name == "Emulator":
+        from emulator.testing.thread import Emulator
+
+        return Emulator
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

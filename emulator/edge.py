@@ -33,7 +33,8 @@ class Gone(Exception):
 
 
 class Prefixed:
-    """Takes `/_s/NAME` off a path and remembers the name, so that every address has a form with a session in it."""
+    """Takes off a path where another application has mounted this one, then `/_s/NAME`, and remembers both, so that
+    every address has a form with a session in it."""
 
     def __init__(self, app: Callable[[Scope, Receive, Send], Awaitable[None]]) -> None:
         self._app = app
@@ -42,6 +43,11 @@ class Prefixed:
         """ASGI."""
         if scope["type"] == "http":
             raw = raw_path(scope)
+            root = scope.get("root_path", "").rstrip("/")
+            if root and raw.startswith(f"{root}/"):
+                raw = raw[len(root) :]
+                known = {"path": raw, "raw_path": raw.encode("latin-1"), "root_path": "", "emulator.root": root}
+                scope = {**scope, **known}
             if raw.startswith(SESSION_PREFIX):
                 name, slash, rest = raw[len(SESSION_PREFIX) :].partition("/")
                 path = slash + rest or "/"
@@ -98,7 +104,8 @@ class BackendRoute(BaseRoute):
             await let_go(send)
             return
         name = scope.get("emulator.session", headers.get(SESSION_HEADER, DEFAULT))
-        prefix = f"{SESSION_PREFIX}{name}" if "emulator.session" in scope else ""
+        prefix = scope.get("emulator.root", "")
+        prefix += f"{SESSION_PREFIX}{name}" if "emulator.session" in scope else ""
         call = Call(
             method=scope["method"],
             path=raw_path(scope)[len(self.mount) :] or "/",

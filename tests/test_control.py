@@ -71,6 +71,7 @@ def test_backends(one: ThreadedServer) -> None:
     (dify,) = served["backends"]
     assert (dify["name"], dify["base"], len(dify["operations"])) == ("dify", "/dify/v1", 26)
     assert dify["chat_operations"] == ["sendChatMessage"]
+    assert dify["api_key"] == KEYS["chat"]
     assert [credential["value"] for credential in dify["credentials"]] == list(KEYS.values())
     assert {"default", "long-answer", "quota-exceeded", "patient"} <= set(dify["scenarios"])
     assert [difference["name"] for difference in dify["differences"]] == [difference.name for difference in DIFFERENCES]

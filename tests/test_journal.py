@@ -164,7 +164,7 @@ def test_what_an_entry_shows() -> None:
     entry = note(journal(), violations=(violation,), breaches=[violation], status=400, verdict="refused", closed=None)
     shown = entry.shown()
     members = """id at session backend operation method path query status verdict violations breaches scenario chosen_by
-    near_misses fault faults request reply frames frame_count closed duration_ms"""
+    near_misses fault faults request reply frames frame_count under_way closed duration_ms"""
     assert list(shown) == members.split()
     wanted = {"in": "body", "pointer": "/query", "rule": "required", "expected": "a value", "got": "nothing"}
     assert shown["violations"] == shown["breaches"] == [wanted]

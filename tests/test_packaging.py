@@ -166,6 +166,7 @@ def test_entry_points_lead_to_what_is_in_the_wheel(wheel: zipfile.ZipFile) -> No
     points = ConfigParser()
     points.read_string(wheel.read(f"{_info()}/entry_points.txt").decode())
     assert dict(points["console_scripts"]) == {"chat-emulator": "emulator.cli:main"}
+    assert dict(points["pytest11"]) == {"chat_emulator": "emulator.testing.plugin"}
     names = set(wheel.namelist())
     for group in points.sections():
         for target in points[group].values():

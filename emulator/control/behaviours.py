@@ -115,6 +115,7 @@ def describe(service: Service) -> dict[str, object]:
         "spec": f"/{service.name}/openapi.json",
         "operations": list(service.document.operations),
         "chat_operations": list(backend.chat_text),
+        "api_key": service.api_key,
         "credentials": [{"value": one.value, "what": one.what} for one in backend.credentials],
         "scenarios": service.scenarios.names(),
         "differences": [

@@ -39,7 +39,7 @@ class Feed:
         self._wake = asyncio.Event()
         # Calls under way are told when they close.
         known = [] if after is None else journal.select(after=after)
-        self._before = deque(entry for entry in known if not under_way(entry))
+        self._before = deque(entry for entry in known if not entry.under_way)
         self._unsubscribe = journal.subscribe(self._put, lambda: self.end("reset"))
 
     async def events(self) -> AsyncGenerator[Event, None]:
@@ -50,7 +50,7 @@ class Feed:
             if self._waiting:
                 what, entry = self._waiting.popleft()
                 self._bytes -= entry.weight if what == "closed" else 0
-                if what == "closed" or under_way(entry):
+                if what == "closed" or entry.under_way:
                     # Else its end waits here, too, and says more.
                     yield _event(what, entry)
             elif self._over is not None:
@@ -89,11 +89,6 @@ class Feed:
             self._before.clear()
             self._over = "slow"
         self._wake.set()
-
-
-def under_way(entry: Entry) -> bool:
-    """Whether a call has not closed yet."""
-    return entry.weight == 0
 
 
 def _event(what: Happening, entry: Entry) -> Event:

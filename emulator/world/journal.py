@@ -70,6 +70,11 @@ class Entry:
     reply_bytes: int = 0
     frames_weight: int = 0
 
+    @property
+    def under_way(self) -> bool:
+        """Whether the call is not over yet. One is weighed when it is."""
+        return self.weight == 0
+
     def add_frame(self, at_ms: float, size: int, event: Any) -> None:
         """Note a frame that was sent: when (milliseconds since the stream began), how many bytes, which event. Long
         events are kept as the beginning of their text, and from some number or size on frames are only counted."""
@@ -104,6 +109,7 @@ class Entry:
             "reply": _shown_message(self._reply_headers(), self.reply_body, self.reply_bytes),
             "frames": [{**frame, "event": secrets.value(frame["event"])} for frame in self.frames],
             "frame_count": self.frame_count,
+            "under_way": self.under_way,
             "closed": self.closed,
             "duration_ms": self.duration_ms,
         }

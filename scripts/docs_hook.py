@@ -31,19 +31,12 @@ LINK = re.compile(r"(?<!!)\[(?P<words>[^\]\[]+)\]\((?P<to>[^()\s#]+)(?P<part>#[^
 
 
 def on_config(config: Any) -> None:
-    """Adds the pages of the backends to `nav`; takes out the pages that this checkout does not have."""
-    there = {str(file.relative_to(config["docs_dir"])) for file in Path(config["docs_dir"]).rglob("*.md")}
-    there |= {*FROM_ROOT.values(), LIST}
+    """Adds the pages of the backends to `nav`."""
     backends = [path for path in backend_pages.pages() if path != LIST]
     for section in config["nav"]:
-        ((title, pages),) = section.items()
-        section[title] = [page for page in pages if _path(page) in there]
+        (pages,) = section.values()
         if LIST in pages:
-            section[title] += backends
-
-
-def _path(entry: str | dict[str, str]) -> str:
-    return entry if isinstance(entry, str) else next(iter(entry.values()))
+            pages += backends
 
 
 def on_files(files: Any, config: Any) -> Any:

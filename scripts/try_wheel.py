@@ -38,6 +38,8 @@ CHOSEN = {
     "test_cli.py": "the commands, their exit codes, and that they find the bundled specs and scenarios",
     "test_scenario_show.py": "scenarios and their JSON Schema, read from the package",
     "test_sixth_backend.py": "a backend from outside the package",
+    "test_plugin.py": "the pytest plugin, in runs of pytest of its own",
+    "test_exec.py": "a command beside a server, its signals and exit codes",
     "test_imports.py": "what is imported when",
 }
 """Tests that go wrong when a file is missing, a dependency is another one, or Python is: file → why it is among them.

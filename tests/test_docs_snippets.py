@@ -36,7 +36,10 @@ from emulator.testing.server import ThreadedServer
 ROOT = Path(__file__).parent.parent
 ADDRESS = "http://127.0.0.1:8787"
 ELSEWHERE = {
+    "docs/front-ends.md": "test_front_ends_docs.py",
+    "docs/in-process.md": "test_in_process.py",
     "docs/parsing-streams.md": "test_parsing_docs.py",
+    "docs/pytest.md": "test_pytest_docs.py",
     "docs/scenario-language.md": "test_scenario_docs.py",
 }
 """Page → the test file that runs its blocks."""

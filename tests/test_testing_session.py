@@ -3,6 +3,7 @@ emulator in a thread, and the same through the address of a running one."""
 
 from __future__ import annotations
 
+import asyncio
 import http.client
 import json
 import socket
@@ -344,7 +345,10 @@ def test_expected(session: Session, wanted: dict[str, Any], count: int) -> None:
         ({"at_most": 2}, "expected at most 2 calls, got 3:"),
         ({"at_least": 4}, "expected at least 4 calls, got 3:"),
         ({"at_least": 1, "at_most": 2}, "expected 1 to 2 calls, got 3:"),
-        ({"status": 429, "scenario": "default"}, "calls with status 429 and scenario default, got none"),
+        (
+            {"status": 429, "scenario": "default"},
+            "expected at least 1 call with status 429 and scenario default, got none",
+        ),
         (
             {"backend": "dify", "order": ["sendChatMessage", "getChatAppInfo"]},
             "expected sendChatMessage, then getChatAppInfo; there was no getChatAppInfo after sendChatMessage",
@@ -496,6 +500,13 @@ def test_a_port_that_is_taken() -> None:
             emulator.Emulator(port=port).start()
     what = f"The emulator cannot listen on 127.0.0.1:{port}: address already in use; port 0 takes a free one."
     assert str(caught.value) == what
+
+
+def test_a_server_that_does_not_come_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("emulator.testing.server.START_SECONDS", 0.0)
+    monkeypatch.setattr("emulator.server.Server.startup", lambda self, sockets=None: asyncio.sleep(0.1))
+    with pytest.raises(EmulatorError, match=r"^The emulator did not start; its log says why\.$"):
+        emulator.Emulator(backends=("dify",)).start()
 
 
 def test_settings_or_their_members() -> None:

@@ -44,7 +44,11 @@ class Emulator(Session):
         except OSError as error:
             where, why = f"{settings.host}:{settings.port}", (error.strerror or str(error)).lower()
             raise EmulatorError(f"The emulator cannot listen on {where}: {why}; port 0 takes a free one.") from None
-        self._server = server.start()
+        try:
+            self._server = server.start()
+        except RuntimeError as error:
+            server.stop()
+            raise EmulatorError(f"{str(error).capitalize()}; its log says why.") from None
         self._reached = Control(server.url, server.app.token)
         return self
 

@@ -109,7 +109,7 @@ TO_31: dict[str, Case] = {
     ),
     "methods, and what leads to them": (
         {
-            "/paths/x-note": "An extension is no path.",
+            "/paths/x-note": {"text": "An extension is no path."},
             "/paths/~1a/query": {"operationId": "ask", "responses": OK},
             "/paths/~1a/additionalOperations": {"COPY": {"operationId": "copy", "responses": OK}},
             f"{GET}/responses": {

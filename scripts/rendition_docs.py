@@ -45,7 +45,7 @@ GENERATORS = """
 
 `make test-generated` generates a client of every backend with two generators, from specs that a running emulator
 serves, compiles it and lets it call the emulator: writes, lists, refusals and streams. The code is in
-[examples/generated-clients](../examples/generated-clients/README.md).
+`examples/generated-clients/`.
 
 - **openapi-typescript {typescript}** with openapi-fetch {fetch} reads 3.1. All {count} operations are there, each event
   of a stream has its type under `components["schemas"]`, and `parseAs: "stream"` gives the stream as it comes. It is

@@ -53,7 +53,7 @@ def accepts(raw: Mapping[str, Any], version: str, at: Pointer, value: Any) -> bo
     return found
 
 
-@settings(max_examples=250, deadline=None, suppress_health_check=SLOW)
+@settings(max_examples=400, deadline=None, suppress_health_check=SLOW)
 @given(documents())
 def test_renditions_of_any_schemas_refuse_nothing_more(raw: dict[str, Any]) -> None:
     at = ("components", "schemas", "A")

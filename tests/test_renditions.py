@@ -109,6 +109,7 @@ TO_31: dict[str, Case] = {
     ),
     "methods, and what leads to them": (
         {
+            "/paths/x-note": {"text": "An extension is no path."},
             "/paths/~1a/query": {"operationId": "ask", "responses": OK},
             "/paths/~1a/additionalOperations": {"COPY": {"operationId": "copy", "responses": OK}},
             f"{GET}/responses": {
@@ -512,8 +513,8 @@ SCHEMAS: dict[str, tuple[Any, Any, set[str]]] = {
         {"prefixItems"},
     ),
     "a tuple and more": (
-        {"prefixItems": [{"type": "string"}], "unevaluatedItems": {"type": "string"}},
-        {"items": {"type": "string"}},
+        {"prefixItems": [{"type": "string"}, {"type": "string"}], "unevaluatedItems": {"type": "null"}},
+        {"items": {"anyOf": [{"type": "string"}, {"nullable": True, "enum": [None]}]}},
         {"prefixItems"},
     ),
     "an open tuple": (

@@ -160,6 +160,8 @@ class Step:
     came_from: dict[int, Pointer] = field(default_factory=dict)
     losses: dict[Loss, None] = field(default_factory=dict)
     origins: dict[int, Pointer] = field(default_factory=dict)
+    kept: list[dict[str, Any]] = field(default_factory=list)
+    """What this step made: while it is kept, nothing else gets its identity."""
     hoisted: dict[Pointer, str] = field(default_factory=dict)
     added: dict[str, Any] = field(default_factory=dict)
     within: list[Pointer] = field(default_factory=list)
@@ -202,6 +204,7 @@ class Step:
                 self.inside(kind, made, at)
         if isinstance(made, dict):
             self.origins[id(made)] = at
+            self.kept.append(made)
         return made
 
     def inside(self, kind: str, made: dict[str, Any], at: Pointer) -> None:

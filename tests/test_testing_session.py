@@ -3,7 +3,6 @@ emulator in a thread, and the same through the address of a running one."""
 
 from __future__ import annotations
 
-import asyncio
 import http.client
 import json
 import socket
@@ -17,6 +16,7 @@ import pytest
 from conftest import KEYS
 
 import emulator
+from emulator.server import Server
 from emulator.testing import Arming, Calls, Emulator, EmulatorError, Entry, Session, connect
 from emulator.testing import session as module
 from emulator.testing.server import ThreadedServer
@@ -503,8 +503,10 @@ def test_a_port_that_is_taken() -> None:
 
 
 def test_a_server_that_does_not_come_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("emulator.testing.server.START_SECONDS", 0.0)
-    monkeypatch.setattr("emulator.server.Server.startup", lambda self, sockets=None: asyncio.sleep(0.1))
+    async def give_up(self: Server, sockets: object = None) -> None:
+        self.should_exit = True
+
+    monkeypatch.setattr(Server, "startup", give_up)
     with pytest.raises(EmulatorError, match=r"^The emulator did not start; its log says why\.$"):
         emulator.Emulator(backends=("dify",)).start()
 

@@ -244,7 +244,7 @@ def bad_values(schema: Mapping[str, Any]) -> Iterable[tuple[Any, str, str]]:
     if schema.get("format") == "uuid":
         yield "nothing", "format", "the format uuid"
     if "pattern" in schema:
-        yield "nothing", "pattern", "text that matches"
+        yield "no\x00thing", "pattern", "text that matches"
     if "maxItems" in schema:
         one = {"type": "document", "transfer_method": "remote_url", "url": "https://example.com"}
         yield [one] * (schema["maxItems"] + 1), "maxItems", f"at most {schema['maxItems']} items"

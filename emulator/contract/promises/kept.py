@@ -1,7 +1,7 @@
 """Promises about what a server keeps: written, read back, listed, deleted, and shown to nobody else.
 
 Each function yields what is wrong, a sentence each. Follow-up calls go through `ask`; where one may not be sent or is
-refused in a way that says nothing, nothing is concluded.
+refused in a way that says nothing (429, 5xx), nothing is concluded.
 """
 
 from __future__ import annotations
@@ -11,10 +11,12 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from emulator.contract.promises.exchange import Ask, Exchange, FollowUp
+from emulator.contract.promises.exchange import Ask, Exchange, FollowUp, answered
 from emulator.contract.promises.values import MISSING, at, evaluate, quote, same, same_as_sent
 
 Promise = Mapping[str, Any]
+UNSEEN = (401, 403)
+"""Refusals by which another user sees nothing, whatever else is promised."""
 MOST_IDS = 2
 """Of a batch, so many are looked after: a check may not call without end."""
 
@@ -104,7 +106,7 @@ def users_isolated(promise: Promise, exchange: Exchange, ask: Ask) -> Iterator[s
             return
         headers = {promise["sign_in"].get("name", "Authorization"): prefix + token}
     read = _read(promise, exchange, ask, {}, headers)
-    if read is None or read.status == 401:
+    if read is None or read.status in UNSEEN:
         return
     if "items" not in promise:
         if read.status not in promise["gives"]:
@@ -133,7 +135,7 @@ def upload_kept(promise: Promise, exchange: Exchange, ask: Ask) -> Iterator[str]
         # Never elsewhere than where the upload went.
         if not isinstance(url, str) or urlsplit(url).netloc != urlsplit(exchange.url).netloc:
             return
-        last = ask(FollowUp(url=url))
+        last = answered(ask, FollowUp(url=url))
     if last is None:
         return
     if not last.succeeded:
@@ -147,7 +149,7 @@ def _steps(steps: Any, exchange: Exchange, ask: Ask) -> Exchange | None:
     cannot be sent, or is refused in a way that the step does not allow: then nothing is known."""
     last: Exchange | None = None
     for step in steps:
-        reply = ask(_follow_up(step, exchange, last))
+        reply = answered(ask, _follow_up(step, exchange, last))
         if reply is not None and not reply.succeeded and step.get("must"):
             return reply
         if reply is None or not (reply.succeeded or reply.status in step.get("or", ())):
@@ -180,7 +182,8 @@ def _read(
     headers: Mapping[str, str] | None = None,
 ) -> Exchange | None:
     follow_up = _follow_up(promise, exchange, further=further)
-    return ask(FollowUp(follow_up.operation, follow_up.path, follow_up.query, dict(headers or {}), follow_up.body))
+    further_call = FollowUp(follow_up.operation, follow_up.path, follow_up.query, dict(headers or {}), follow_up.body)
+    return answered(ask, further_call)
 
 
 def _refused(promise: Promise) -> str:

@@ -6,7 +6,9 @@ Owns looking up, and comparing what was found; decides nothing.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote
 
@@ -105,6 +107,33 @@ def same_as_sent(sent: Any, found: Any) -> bool:
     if isinstance(sent, str) and isinstance(found, (int, float)):
         return sent.strip() == json.dumps(found)
     return same(sent, found)
+
+
+DATE_TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(:\d\d(\.\d+)?)?([Zz]|[+-]\d\d:?\d\d)?", re.ASCII)
+
+
+def instant(value: Any) -> datetime | None:
+    """A text as the date and time that it is, with its zone where it names one; None for everything else."""
+    if not isinstance(value, str) or DATE_TIME.fullmatch(value) is None:
+        return None
+    try:
+        return datetime.fromisoformat(value.upper())
+    except ValueError:
+        return None
+
+
+def in_order(one: Any, other: Any) -> bool | None:
+    """Whether one value does not come after another: numbers, texts, and dates with times as what they mean. None where
+    the two cannot be compared."""
+    first, second = instant(one), instant(other)
+    if first is not None and second is not None:
+        # A time without a zone may be of any.
+        return None if (first.tzinfo is None) is not (second.tzinfo is None) else first <= second
+    if isinstance(one, str) and isinstance(other, str):
+        return one <= other
+    if isinstance(one, (int, float)) and isinstance(other, (int, float)):
+        return not one > other
+    return None
 
 
 def quote(value: Any) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -26,7 +27,7 @@ from emulator.contract.promises.streams import (
     text_adds_up,
     text_ending,
 )
-from emulator.contract.promises.values import MISSING, at, evaluate, path_values, same, same_as_sent
+from emulator.contract.promises.values import MISSING, at, evaluate, key, path_values, same, same_as_sent
 
 HOLDS = {
     one.__name__: one
@@ -655,6 +656,46 @@ def test_pointers_and_expressions() -> None:
     assert evaluate("$last.body#/m", seen, seen) == [2] and evaluate("$last.body#/m", seen) is MISSING
     assert seen.base == BASE
     assert path_values("/a/{x}/", "/base/a/7/") == {"x": "7"}
+
+
+def test_keys_are_as_equal_as_values() -> None:
+    values = [
+        None,
+        False,
+        0,
+        0.0,
+        True,
+        1,
+        "1",
+        "",
+        [],
+        [True],
+        [1],
+        [1.0],
+        {},
+        {"a": 1},
+        {"a": True},
+        {"a": [1.0]},
+        MISSING,
+    ]
+    for one in values:
+        for other in values:
+            assert (key(one) == key(other)) is same(one, other), (one, other)
+
+
+def test_long_replies_are_judged_in_time() -> None:
+    """Work that grows with the square of these would take minutes."""
+    many = 60_000
+    before = time.process_time()
+    assert len(read_frames(b"data:\n" * 10 * many + b"\n").frames) == 1
+    page_of = {"items": "", "id": "/id", "size": {"query": "n", "default": many}, "next": {"offset": "at"}}
+    seen, after = (exchange(reply=[{"id": n} for n in range(first, first + many)]) for first in (0, many))
+    assert broken("paging_honoured", page_of, seen, after) == []
+    assert broken("users_isolated", {"read": "list", "items": "", "id": "/id"}, seen, after) == []
+    calls = [event("call", id=n) for n in range(many)]
+    results = [event("result", id=n) for n in reversed(range(many))]
+    assert broken("event_order", {**ORDER, "starts": ["call"], "once": ["end"]}, stream(*calls, *results, END)) == []
+    assert time.process_time() - before < 30
 
 
 def test_sameness() -> None:

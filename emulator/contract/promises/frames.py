@@ -68,22 +68,23 @@ def read_frames(content: bytes) -> Frames:
     stray: list[str] = []
     fields: list[tuple[str, str]] = []
     *lines, last = LINE_END.split(content.removeprefix(BOM))
-    seen = b""
+    seen: list[bytes] = []
     for line in lines:
         if not line:
             # With neither there is no event: an id or a time for the reader alone.
             if any(name in ("data", "event") for name, _ in fields):
                 frames.append(_frame(fields))
-            fields, seen = [], b""
+            fields, seen = [], []
             continue
         name, _, value = line.decode("utf-8", "replace").partition(":")
         if name not in ("", "retry"):
-            seen += line + b"\n"
+            seen.append(line)
         if name in FIELDS:
             fields.append((name, value.removeprefix(" ")))
         elif name:
             stray.append(name)
-    return Frames(tuple(frames), seen + (b"" if last.startswith(b":") else last), tuple(stray))
+    rest = [*seen, b"" if last.startswith(b":") else last]
+    return Frames(tuple(frames), b"\n".join(rest), tuple(stray))
 
 
 def _frame(fields: list[tuple[str, str]]) -> Frame:

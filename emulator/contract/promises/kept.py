@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from emulator.contract.promises.exchange import Ask, Exchange, FollowUp, answered
-from emulator.contract.promises.values import MISSING, at, evaluate, quote, same, same_as_sent
+from emulator.contract.promises.values import MISSING, at, evaluate, key, quote, same, same_as_sent
 
 Promise = Mapping[str, Any]
 UNSEEN = (401, 403)
@@ -115,8 +115,8 @@ def users_isolated(promise: Promise, exchange: Exchange, ask: Ask) -> Iterator[s
         return
     if not read.succeeded:
         return
-    mine = [evaluate(promise["is"], exchange)] if "is" in promise else _ids(promise, exchange)
-    shared = [id for id in _ids(promise, read) if any(same(id, one) for one in mine)]
+    mine = set(map(key, [evaluate(promise["is"], exchange)] if "is" in promise else _ids(promise, exchange)))
+    shared = [id for id in _ids(promise, read) if key(id) in mine]
     if shared:
         yield f"another user sees {quote(shared[0])}: {read.line()}"
 

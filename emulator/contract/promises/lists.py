@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import Any
 
 from emulator.contract.promises.exchange import Ask, Exchange, FollowUp, answered
-from emulator.contract.promises.values import MISSING, at, evaluate, in_order, quote, same
+from emulator.contract.promises.values import MISSING, at, evaluate, in_order, key, quote, same
 
 Promise = Mapping[str, Any]
 Sort = Mapping[str, str]
@@ -22,8 +22,8 @@ def paging_honoured(promise: Promise, exchange: Exchange, ask: Ask) -> Iterator[
     size = _size(promise, exchange)
     if size is not None and len(items) > size:
         yield f"{len(items)} items, asked for were {size}"
-    ids = [at(item, promise["id"]) for item in items]
-    if any(same(id, other) for place, id in enumerate(ids) for other in ids[:place]):
+    ids = [key(at(item, promise["id"])) for item in items]
+    if len(set(ids)) < len(ids):
         yield "one item is there twice"
     sort = _sort(promise, exchange)
     yield from _order(sort, items)
@@ -173,8 +173,8 @@ def _next_page(
     others = at(following.reply, promise["items"])
     if not isinstance(others, list):
         return
-    ids = [at(item, promise["id"]) for item in items]
-    if any(same(at(other, promise["id"]), id) for other in others for id in ids):
+    ids = {key(at(item, promise["id"])) for item in items}
+    if any(key(at(other, promise["id"])) in ids for other in others):
         yield f"the next page has an item of this one: {following.line()}"
         return
     if others and len(items) < size:

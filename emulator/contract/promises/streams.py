@@ -6,13 +6,13 @@ A stream that was not read to its end is never judged here: the caller skips it.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from emulator.contract.promises.exchange import Ask, Exchange, FollowUp, answered
 from emulator.contract.promises.frames import Frame
-from emulator.contract.promises.values import MISSING, at, evaluate, quote, same
+from emulator.contract.promises.values import MISSING, at, evaluate, key, quote, same
 
 Promise = Mapping[str, Any]
 
@@ -54,18 +54,21 @@ def event_order(promise: Promise, exchange: Exchange, ask: Ask) -> Iterator[str]
 
 def _pairs(pair: Mapping[str, str], frames: list[Frame], kinds: list[str], broken: bool) -> Iterator[str]:
     """Each of the second kind follows one of the first with the same id, and none of the first is left open."""
-    left: list[Any] = []
+    left: dict[Hashable, list[Any]] = {}
     for frame, kind in zip(frames, kinds, strict=True):
         id = at(frame.value, pair["by"])
         if kind == pair["first"]:
-            left.append(id)
+            left.setdefault(key(id), []).append(id)
         elif kind == pair["then"]:
-            if id not in left:
+            if key(id) not in left:
                 yield f"{quote(kind)} {quote(id)} comes without a {quote(pair['first'])} before it"
                 return
-            left.remove(id)
+            left[key(id)].pop()
+            if not left[key(id)]:
+                del left[key(id)]
     if left and not broken:
-        yield f"{quote(pair['first'])} {quote(left[0])} is never followed by a {quote(pair['then'])}"
+        open_one = next(iter(left.values()))[0]
+        yield f"{quote(pair['first'])} {quote(open_one)} is never followed by a {quote(pair['then'])}"
 
 
 def ids_constant(promise: Promise, exchange: Exchange, ask: Ask) -> Iterator[str]:

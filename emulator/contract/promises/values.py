@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote
@@ -100,6 +100,15 @@ def same(left: Any, right: Any) -> bool:
     if isinstance(left, list) and isinstance(right, list):
         return len(left) == len(right) and all(map(same, left, right))
     return bool(left == right)
+
+
+def key(value: Any) -> Hashable:
+    """Something to look a JSON value up by: equal for values that are the `same`, and for no others."""
+    if isinstance(value, bool):
+        return bool, value
+    if isinstance(value, Mapping):
+        return frozenset((name, key(member)) for name, member in value.items())
+    return tuple(map(key, value)) if isinstance(value, list) else value
 
 
 def same_as_sent(sent: Any, found: Any) -> bool:

@@ -581,7 +581,29 @@ def test_uploads_are_kept() -> None:
     assert broken("upload_kept", fetched, seen, step, same_bytes) == []
     assert broken("upload_kept", fetched, seen, step, exchange(status=404, reply={})) != []
     # Nothing is fetched from elsewhere: no second answer is there to be had.
-    assert broken("upload_kept", fetched, seen, exchange(reply={"url": "http://elsewhere.example/file"})) == []
+    for url in ("http://elsewhere.example/file", "//elsewhere.example/file", "ftp://localhost/file", "http://[", "", 7):
+        assert broken("upload_kept", fetched, seen, exchange(reply={"url": url})) == [], url
+    # Listed should be an address, and there is none.
+    lost = "the upload is not where it should be listed: GET http://localhost/base/things → 200"
+    assert broken("upload_kept", fetched, seen, exchange(reply={})) == [lost]
+
+
+@pytest.mark.parametrize(
+    ("told", "whole"),
+    [("/files/a", "http://localhost/files/a"), ("a?b=1", f"{BASE}/t/a?b=1"), ("//localhost/a", "http://localhost/a")],
+)
+def test_uploads_are_fetched_from_relative_addresses(told: str, whole: str) -> None:
+    asked: list[FollowUp] = []
+    replies = [exchange("/t/{id}", "/t/7", reply={"url": told}), exchange(content=b"other", kind="image/png")]
+
+    def ask(follow_up: FollowUp) -> Exchange:
+        asked.append(follow_up)
+        return replies.pop(0)
+
+    seen = exchange(headers={"content-type": "multipart/form-data; boundary=b"}, body=MULTIPART, reply={"id": 7})
+    promise = {"part": "file", "steps": [{"call": "getFile"}], "fetch": "$last.body#/url"}
+    assert "others came back" in next(upload_kept(promise, seen, ask))
+    assert asked[-1] == FollowUp(url=whole)
 
 
 def test_users_are_isolated() -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 from emulator.contract.promises.exchange import Ask, Exchange, FollowUp, answered
 from emulator.contract.promises.values import MISSING, at, evaluate, key, quote, same, same_as_sent
@@ -131,9 +131,11 @@ def upload_kept(promise: Promise, exchange: Exchange, ask: Ask) -> Iterator[str]
         yield f"the upload cannot be used: {last.line()}"
         return
     if "fetch" in promise:
-        url = evaluate(promise["fetch"], exchange, last)
-        # Never elsewhere than where the upload went.
-        if not isinstance(url, str) or urlsplit(url).netloc != urlsplit(exchange.url).netloc:
+        told = evaluate(promise["fetch"], exchange, last)
+        if told is MISSING and last is not None:
+            yield f"the upload is not where it should be listed: {last.line()}"
+        url = _address(told, last or exchange, exchange)
+        if url is None:
             return
         last = answered(ask, FollowUp(url=url))
     if last is None:
@@ -142,6 +144,18 @@ def upload_kept(promise: Promise, exchange: Exchange, ask: Ask) -> Iterator[str]
         yield f"the upload cannot be read: {last.line()}"
     elif last.content != sent[0]:
         yield f"sent were {len(sent[0])} bytes, {len(last.content)} others came back: {last.line()}"
+
+
+def _address(told: Any, teller: Exchange, exchange: Exchange) -> str | None:
+    """An address that a reply told, maybe relative to its own, as a whole one. None for one of elsewhere than where the
+    upload went: nothing is fetched from there."""
+    try:
+        url = urljoin(teller.url, told) if isinstance(told, str) and told else ""
+        parts = urlsplit(url)
+    except ValueError:
+        return None
+    here = parts.scheme in ("http", "https") and parts.netloc == urlsplit(exchange.url).netloc
+    return url if here else None
 
 
 def _steps(steps: Any, exchange: Exchange, ask: Ask) -> Exchange | None:

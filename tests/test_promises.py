@@ -319,6 +319,15 @@ def test_pages_that_are_wrong(url: str, reply: Any, following: Any, word: str) -
     assert any(word in one for one in found), found
 
 
+def test_items_without_an_id_are_like_no_other() -> None:
+    promise = {"items": "/data", "id": "/uuid", "size": {"query": "n", "default": 2}, "next": {"page": "page"}}
+    seen = listed("", page(1, 2))
+    assert broken("paging_honoured", promise, seen, seen) == []
+    assert broken("paging_honoured", promise, listed("", {"data": ["a", "b"]}), listed("", {"data": []})) == []
+    isolated = {"read": "list", "items": "/data", "id": "/uuid"}
+    assert broken("users_isolated", isolated, seen, seen) == []
+
+
 def test_a_next_page_that_is_refused() -> None:
     refused = exchange(status=404, reply={})
     assert "is refused" in broken("paging_honoured", PAGING, listed("", page(1, 3)), refused)[0]
@@ -542,6 +551,12 @@ def test_a_busy_or_broken_server_proves_nothing(status: int) -> None:
     assert broken("upload_kept", fetched, form, exchange(reply={"url": f"{BASE}/file"}), busy) == []
 
 
+def test_nothing_is_gone_without_an_id() -> None:
+    for id in ("$request.path.nope", "$request.body#/id", "$request.body#/ids"):
+        promise = {"id": id, "from": GONE["from"]}
+        assert broken("deleted_is_gone", promise, exchange(sent={"id": None, "ids": [None]}, reply={})) == []
+
+
 def test_a_batch_is_gone() -> None:
     promise = {"id": "$request.body#/ids", "like": "^[0-9]+$", "from": GONE["from"][:1]}
     seen = exchange(sent={"ids": ["what?", "1", "2", "3"]}, method="DELETE", reply={})
@@ -643,6 +658,12 @@ def test_frames_as_a_reader_sees_them() -> None:
     assert read_frames(b"what: 1\n\n").stray == ("what",)
 
 
+@pytest.mark.parametrize("data", ["[" * 100_000 + "]" * 100_000, "9" * 5000])
+def test_data_that_cannot_be_read_is_its_own_kind(data: str) -> None:
+    (frame,) = read_frames(f"data: {data}\n\n".encode()).frames
+    assert frame.value is MISSING and frame.kind("/type") == data
+
+
 @pytest.mark.parametrize(
     ("content", "kinds", "rest"),
     [
@@ -665,6 +686,8 @@ def test_what_is_an_event_and_what_is_left(content: bytes, kinds: Sequence[str],
 def test_pointers_and_expressions() -> None:
     value = {"a": [{"b/c": 1}, {"~": None}]}
     assert (at(value, "/a/0/b~1c"), at(value, "/a/-1/~0"), at(value, "")) == (1, None, value)
+    for odd in ("/--1", "/²", "/-0", "/01", "/1_0", "/" + "9" * 5000):
+        assert at([1, 2], odd) is MISSING, odd
     assert at(value, "/a/2") is MISSING and at(value, "/a/x") is MISSING and at(7, "/a") is MISSING
     seen = exchange("/t/{id}", "/t/a%2Fb?q=1&q=2", {"n": 1}, {"m": [2]}, headers={"x-user": "me"})
     assert evaluate("$request.path.id", seen) == "a/b"

@@ -32,7 +32,7 @@ class Frame:
             return MISSING
         try:
             return json.loads(self.data)
-        except ValueError:
+        except (ValueError, RecursionError):
             return MISSING
 
     def kind(self, where: str) -> str:

@@ -67,7 +67,7 @@ def write_read_back(promise: Promise, exchange: Exchange, ask: Ask) -> Iterator[
     if "items" in promise:
         place = _item(promise, exchange, read)
         if place is MISSING:
-            if len(_ids(promise, read)) >= promise.get("most", float("inf")):
+            if len(_items(promise, read)) >= promise.get("most", float("inf")):
                 return
             yield f"{quote(evaluate(promise['is'], exchange))} is not in the list: {read.line()}"
             return
@@ -79,8 +79,8 @@ def deleted_is_gone(promise: Promise, exchange: Exchange, ask: Ask) -> Iterator[
     """What was deleted is in no list, and reading it is refused."""
     ids = evaluate(promise["id"], exchange)
     like = re.compile(promise.get("like", ""))
-    ids = [id for id in (ids if isinstance(ids, list) else [ids]) if like.search(str(id))]
-    for id in ids[:MOST_IDS]:
+    ids = [id for id in (ids if isinstance(ids, list) else [ids]) if id is not MISSING and id is not None]
+    for id in [id for id in ids if like.search(str(id))][:MOST_IDS]:
         for place in promise["from"]:
             read = _read(place, exchange, ask, {"id": id})
             if read is None:
@@ -205,14 +205,19 @@ def _refused(promise: Promise) -> str:
 
 
 def _ids(promise: Promise, exchange: Exchange) -> list[Any]:
+    """The ids of all items that have one."""
+    ids = (at(item, promise["id"]) for item in _items(promise, exchange))
+    return [id for id in ids if id is not MISSING]
+
+
+def _items(promise: Promise, exchange: Exchange) -> list[Any]:
     items = at(exchange.reply, promise["items"])
-    return [at(item, promise["id"]) for item in items] if isinstance(items, list) else []
+    return items if isinstance(items, list) else []
 
 
 def _item(promise: Promise, exchange: Exchange, read: Exchange) -> Any:
-    items = at(read.reply, promise["items"])
     wanted = evaluate(promise["is"], exchange)
-    for item in items if isinstance(items, list) else ():
+    for item in _items(promise, read):
         if same_as_sent(wanted, at(item, promise["id"])):
             return item
     return MISSING

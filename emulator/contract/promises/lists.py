@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -22,7 +22,7 @@ def paging_honoured(promise: Promise, exchange: Exchange, ask: Ask) -> Iterator[
     size = _size(promise, exchange)
     if size is not None and len(items) > size:
         yield f"{len(items)} items, asked for were {size}"
-    ids = [key(at(item, promise["id"])) for item in items]
+    ids = _keys(promise, items)
     if len(set(ids)) < len(ids):
         yield "one item is there twice"
     sort = _sort(promise, exchange)
@@ -173,8 +173,7 @@ def _next_page(
     others = at(following.reply, promise["items"])
     if not isinstance(others, list):
         return
-    ids = {key(at(item, promise["id"])) for item in items}
-    if any(key(at(other, promise["id"])) in ids for other in others):
+    if not set(_keys(promise, items)).isdisjoint(_keys(promise, others)):
         yield f"the next page has an item of this one: {following.line()}"
         return
     if others and len(items) < size:
@@ -188,6 +187,11 @@ def _next_page(
     # Pages that go backwards in time continue in front of this one.
     seam = [*others[-1:], *items[:1]] if way.get("direction") == "before" else [*items[-1:], *others[:1]]
     yield from _order(sort, seam, " over the end of a page")
+
+
+def _keys(promise: Promise, items: Sequence[Any]) -> list[Hashable]:
+    """The ids of items, to compare. An item without one is like no other."""
+    return [key(id) for id in (at(item, promise["id"]) for item in items) if id is not MISSING]
 
 
 def _further(way: Mapping[str, Any], exchange: Exchange, items: Sequence[Any], size: int) -> dict[str, Any] | None:

@@ -30,16 +30,20 @@ MISSING: Final = _Missing()
 """There is no such value, which is something else than null."""
 
 
+INDEX = re.compile(r"0|-?[1-9][0-9]{0,8}")
+"""Which item of an array; counted from its end where it is negative."""
+
+
 def at(value: Any, pointer: str) -> Any:
     """What stands at a pointer, or MISSING. The empty pointer is the whole."""
     for part in pointer.split("/")[1:]:
-        key = part.replace("~1", "/").replace("~0", "~")
+        name = part.replace("~1", "/").replace("~0", "~")
         if isinstance(value, Mapping):
-            if key not in value:
+            if name not in value:
                 return MISSING
-            value = value[key]
-        elif isinstance(value, list) and key.lstrip("-").isdigit() and -len(value) <= int(key) < len(value):
-            value = value[int(key)]
+            value = value[name]
+        elif isinstance(value, list) and INDEX.fullmatch(name) and -len(value) <= int(name) < len(value):
+            value = value[int(name)]
         else:
             return MISSING
     return value

@@ -1,9 +1,9 @@
 """Hold the server against its specs with schemathesis: `make contract`.
 
 The control API and each backend that has a behaviour, each seed: a fresh server, one `schemathesis run` with every
-check. A run fails on a failure, an error, a warning, an operation or phase that was left out, a story of
-contract_reach.py that the stateful phase did not reach, and an error in the server's log. The settings are those of
-emulator/contract/schemathesis.toml.
+check. A run fails on a failure, an error, a warning, an operation of the spec's file that was left out, a phase that
+did not end well, a story of contract_reach.py that the stateful phase did not reach, and an error in the server's log.
+The settings are those of emulator/contract/schemathesis.toml.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import argparse
 import contextlib
 import json
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -27,8 +28,11 @@ from typing import Any
 from contract_reach import Step, read_chains, wanted
 
 from emulator.backends import behaviour_module
+from emulator.contract.document import METHODS
+from emulator.control.api import SPEC as CONTROL_SPEC
 from emulator.service import Service, spec_files
 from emulator.settings import Settings
+from emulator.source import load
 
 ROOT = Path(__file__).parent.parent
 STATEFUL = "stateful"
@@ -100,7 +104,7 @@ def main() -> int:
         for outcome in pool.map(perform, runs):
             failed += bool(outcome.findings)
             show(outcome)
-    print(f"{len(runs)} runs, {failed} with findings", flush=True)
+    print(f"{len(runs)} run{'s' * (len(runs) != 1)}, {failed} with findings", flush=True)
     return 1 if failed else 0
 
 
@@ -166,11 +170,18 @@ def _part(run: Run, phases: str, seed: int, folder: Path) -> Part:
         if run.backend == CONTROL:
             prepare(url)
         part = _schemathesis(run, url, phases, seed, folder)
-    errors = [line for line in log.read_text("utf-8", "replace").splitlines() if line.startswith("ERROR")]
+    errors = errors_in(log.read_text("utf-8", "replace"))
     if not errors:
         return part
-    found = (*part.found, f"{len(errors)} errors in the server's log, first {errors[0]}")
+    found = (*part.found, f"lines of errors in the server's log: {len(errors)}, first {errors[0]}")
     return replace(part, found=found, output="\n".join([part.output, *errors]))
+
+
+def errors_in(log: str) -> list[str]:
+    """The lines of a server's log that begin an error: written as one, or a traceback that nobody caught."""
+    return [
+        line for line in log.splitlines() if re.match(r"(ERROR|CRITICAL)\b|.*Traceback \(most recent call last\)", line)
+    ]
 
 
 def _schemathesis(run: Run, url: str, phases: str, seed: int, folder: Path) -> Part:
@@ -203,8 +214,8 @@ def _schemathesis(run: Run, url: str, phases: str, seed: int, folder: Path) -> P
         return Part((f"schemathesis ended with {done.returncode} and no report",), 0, 0.0, output)
     said = json.loads(report.read_text("utf-8"))
     # A run of the stateful phase alone does not go to operations that no link leads to.
-    left_out = None if phases == STATEFUL else int(run.backend == CONTROL)
-    found = findings(said, phases.split(","), left_out)
+    wanted_operations = None if phases == STATEFUL else documented(run.backend) - (run.backend == CONTROL)
+    found = findings(said, phases.split(","), wanted_operations)
     if done.returncode != 0 and not found:
         found.append(f"schemathesis ended with {done.returncode}")
     chains, steps = read_chains(events, _operation_ids(run.backend)) if STATEFUL in phases else (0, frozenset())
@@ -236,9 +247,15 @@ def _operation_ids(backend: str) -> dict[tuple[str, str], str]:
     return {(operation.method, operation.path): operation.id for operation in operations}
 
 
-def findings(said: dict[str, Any], phases: Sequence[str], left_out: int | None) -> list[str]:
-    """What is wrong in schemathesis' report, a line each; so many operations were left out on purpose (None: no
-    matter how many)."""
+def documented(name: str) -> int:
+    """How many operations the file of a spec has. The document that is served may have lost some."""
+    file = CONTROL_SPEC if name == CONTROL else spec_files(Settings())[name]
+    return sum(method in METHODS for item in load(file, trusted=True)["paths"].values() for method in item)
+
+
+def findings(said: dict[str, Any], phases: Sequence[str], operations: int | None) -> list[str]:
+    """What is wrong in schemathesis' report, a line each. So many operations were to be tested (None: no matter how
+    many)."""
     found = []
     if not said["complete"]:
         found.append(f"stopped early: {said['stop_reason']}")
@@ -247,10 +264,12 @@ def findings(said: dict[str, Any], phases: Sequence[str], left_out: int | None) 
     if said["errors"]:
         found.append(f"{len(said['errors'])} errors")
     found += [f"warning {kind}: {len(about)} × {about}" for kind, about in said["warnings"].items() if about]
-    operations = said["operations"]
-    if left_out is not None and not 0 < operations["tested"] == operations["total"] - left_out:
-        found.append(f"{operations['tested']} of {operations['total']} operations tested")
-    found += [f"phase {phase} was left out" for phase in phases if said["phases"][phase]["status"] == "skip"]
+    tested = said["operations"]["tested"]
+    if operations is not None and tested != operations:
+        found.append(f"{tested} of {operations} operations tested")
+    ends = {phase: said["phases"].get(phase, {}).get("status", "missing") for phase in phases}
+    # What failed is told above, one by one.
+    found += [f"phase {phase} ended with {end}" for phase, end in ends.items() if end not in ("success", "failure")]
     return found
 
 

@@ -1,7 +1,7 @@
 """Which operations the stateful phase of a contract run has to reach, and which it did reach.
 
 A story begins with the operation that creates something. Each of its operations counts as reached when it succeeded
-(2xx) on what a call of the first one had made: by links that handed on a value, however many steps later.
+(2xx) on what a call of the first one had made: by links that handed on all their values, however many steps later.
 """
 
 from __future__ import annotations
@@ -144,6 +144,9 @@ OUTSIDE: Mapping[str, Mapping[str, str]] = {
 }
 """Operations that no story has, each with the reason."""
 
+UNRESOLVED = "$unresolvable"
+"""How a report marks a value of a link that points at nothing."""
+
 Step = tuple[str, str]
 """An operation that a story begins with, and one that succeeded on what it had made."""
 
@@ -175,8 +178,20 @@ def _steps(recorder: Mapping[str, Any], ids: Mapping[tuple[str, str], str]) -> I
     }
     for case in good & cases.keys():
         reached = at = case
-        while cases[at].get("is_transition_applied") and (at := cases[at].get("parent_id", "")) in good:
+        while _handed_on(cases[at]) and (at := cases[at].get("parent_id", "")) in good:
             yield _id(cases[at], ids), _id(cases[reached], ids)
+
+
+def _handed_on(case: Mapping[str, Any]) -> bool:
+    """Whether a link led here with all its values. One that points at nothing is left out of the call, which then names
+    something else, and may succeed all the same."""
+    return bool(case.get("is_transition_applied")) and not _unresolved(case.get("transition"))
+
+
+def _unresolved(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return UNRESOLVED in value or any(map(_unresolved, value.values()))
+    return isinstance(value, list) and any(map(_unresolved, value))
 
 
 def _id(case: Mapping[str, Any], ids: Mapping[tuple[str, str], str]) -> str:

@@ -1,6 +1,6 @@
 """Run the published Dify document against the emulator and list what schemathesis finds, grouped.
 
-    python scripts/dify_spec_findings.py FILE [--seed 1] [--examples 50]
+    .venv/bin/python scripts/dify_spec_findings.py FILE [--seed 1] [--examples 50]
 
 FILE is the document: JSON, or a page that holds it. docs/dify-spec-findings.md explains the findings.
 """

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import argparse
 import collections
+import itertools
 import json
 import os
 import random
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -45,7 +46,7 @@ def main() -> int:
     chosen = _arguments()
     if chosen.worker:
         return _work(chosen)
-    names = chosen.backend or list(open_services(Settings()))
+    names = _names(chosen)
     started = time.monotonic()
     verdicts, unsound = _gather(names, chosen)
     show(verdicts, time.monotonic() - started)
@@ -74,6 +75,11 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--json", type=Path, help="write all verdicts to this file")
     parser.add_argument("--worker", help=argparse.SUPPRESS)
     return parser.parse_args()
+
+
+def _names(chosen: argparse.Namespace) -> list[str]:
+    """The backends that are asked for."""
+    return list(dict.fromkeys(chosen.backend or open_services(Settings())))
 
 
 def _gather(names: Sequence[str], chosen: argparse.Namespace) -> tuple[list[dict[str, Any]], list[str]]:
@@ -144,19 +150,22 @@ def _told(mutant: Mutant, verdict: Verdict) -> dict[str, Any]:
 
 
 def _chosen(mutants: Sequence[Mutant], chosen: argparse.Namespace) -> list[Mutant]:
-    """Those that are asked for. A sample takes the same share of each backend."""
+    """Those that are asked for."""
     named = [mutant for mutant in mutants if chosen.only in mutant.name]
-    if not chosen.sample or chosen.list:
+    if not chosen.sample:
         return named
-    # What each backend has of all is not known here; a draw with one share comes close to the wanted number.
-    share = chosen.sample / ALL
+    operations = {name: len(open_services(Settings())[name].document.operations) for name in _names(chosen)}
     drawn = random.Random(f"{chosen.seed}/{chosen.worker}")
-    wanted = drawn.sample(named, min(len(named), max(1, round(len(named) * share))))
+    wanted = drawn.sample(named, min(len(named), share(chosen.sample, operations)[chosen.worker]))
     return sorted(wanted, key=lambda mutant: mutant.operation)
 
 
-ALL = 1750
-"""About how many there are; for the share of a sample only."""
+def share(sample: int, operations: Mapping[str, int]) -> dict[str, int]:
+    """How many of a sample each backend gives, by how many operations it has: whole numbers, and their sum is the
+    sample. How many mutants each has is not known before they are made."""
+    ends = list(itertools.accumulate(operations.values(), initial=0))
+    upto = [round(sample * end / ends[-1]) for end in ends]
+    return {name: last - first for name, first, last in zip(operations, upto, upto[1:], strict=False)}
 
 
 def show(verdicts: Sequence[dict[str, Any]], seconds: float) -> None:
@@ -164,10 +173,12 @@ def show(verdicts: Sequence[dict[str, Any]], seconds: float) -> None:
     if verdicts and "spec" not in verdicts[0]:
         for verdict in verdicts:
             print(verdict["mutant"])
-        print(f"{len(verdicts)} mutants of {len({verdict['operation'] for verdict in verdicts})} operations")
+        print(
+            f"{_count(len(verdicts), 'mutant')} of {_count(len({one['operation'] for one in verdicts}), 'operation')}"
+        )
         return
     kinds = collections.Counter(verdict["kind"].rstrip(" 12") for verdict in verdicts)
-    print(f"{len(verdicts)} mutants of {len(kinds)} kinds in {seconds:.0f} s")
+    print(f"{_count(len(verdicts), 'mutant')} of {_count(len(kinds), 'kind')} in {seconds:.0f} s")
     for verdict in verdicts:
         if not verdict["spec"] and not verdict["checks"]:
             why = reason(verdict["mutant"]) or "no reason known"
@@ -179,6 +190,10 @@ def show(verdicts: Sequence[dict[str, Any]], seconds: float) -> None:
         of = [verdict for verdict in verdicts if verdict["backend"] == backend]
         print(_line(backend, of))
     print(_line("all", verdicts), flush=True)
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" + "s" * (number != 1)
 
 
 def _line(name: str, of: Sequence[dict[str, Any]]) -> str:
@@ -196,7 +211,7 @@ def _good_enough(verdicts: Sequence[dict[str, Any]], sample: bool) -> bool:
         return True
     unexplained = [one for one in verdicts if not one["spec"] and not one["checks"] and not reason(one["mutant"])]
     if unexplained:
-        print(f"{len(unexplained)} survivors without a reason")
+        print(f"{_count(len(unexplained), 'survivor')} without a reason")
     return not unexplained and (sample or (_rate(verdicts, "spec") >= SPEC_GOAL and _rate(verdicts) >= CHECKS_GOAL))
 
 

@@ -307,6 +307,7 @@ def test_bundled_promises_can_be_understood(file: Path) -> None:
     assert [str(mistake) for mistake in mistakes(yaml.safe_load(file.read_text("utf-8")))] == []
 
 
+PAGED = {"said": "x", "items": "", "id": "", "size": {"most": 5}}
 WRONG: tuple[tuple[Any, str], ...] = (
     (["a"], "expected an object"),
     ({"event_ordr": {}}, "did you mean event_order?"),
@@ -317,6 +318,30 @@ WRONG: tuple[tuple[Any, str], ...] = (
     ({"write_read_back": {"said": "x", "read": "listNote", "members": {}}}, "did you mean listNotes?"),
     ({"write_echoed": {"said": "x", "members": {"/a": "$request.boddy#/a"}}}, "is no expression"),
     ({"write_echoed": {"said": "x", "members": {"/a": 1}, "when": {"$x": [1]}}}, "is no expression"),
+    ({"write_echoed": {"said": "x", "members": {"/a": 1}, "when": {"name": [1]}}}, 'when/name: "name" is no expr'),
+    ({"write_echoed": {"said": "x", "members": {"/a": 1}, "when": {7: [1]}}}, "when/7: 7 is no expression"),
+    ({"write_echoed": {"said": "x", "members": {1: 1}}}, "1 is not of type 'string'"),
+    ({"write_echoed": {"said": "x", "members": {"/a": [[["$x"]]]}}}, 'members//a/0/0/0: "$x" is no expression'),
+    ({"write_echoed": []}, "write_echoed: an empty list"),
+    ({1: {}}, "there is no check '1'"),
+    ({"filter_honoured": {"said": "x", "items": "", "in": [""], "how": "equals", "value": "7"}}, "value: '7' does not"),
+    ({"streaming_honoured": {"said": "x", "asks": "yes", "stream": [1]}}, "asks: 'yes' does not match"),
+    ({"upload_kept": {"said": "x", "part": "f", "steps": [{"call": "listNotes"}], "fetch": {}}}, "fetch: {} is not of"),
+    (
+        {"write_read_back": {"said": "x", "read": "deleteNote", "members": {}}},
+        "with: deleteNote cannot be called without path.id",
+    ),
+    (
+        {"write_read_back": {"said": "x", "read": "listNotes", "members": {}, "with": {"path.idd": 1}}},
+        "with/path.idd: the path of listNotes has no such",
+    ),
+    ({"write_read_back": {"said": "x", "read": "listNotes", "members": {}, "with": {7: 1}}}, "7 is not of type"),
+    ({"text_ending": {"said": "x", "marks": ["a{99999999999999999999}"]}}, "is no pattern"),
+    ({"text_ending": {"said": "x", "marks": ["(" * 5000 + ")" * 5000]}}, "is no pattern"),
+    ({"text_ending": {"said": "x", "marks": ["a*"]}}, 'marks: "a*" is no mark'),
+    ({"paging_honoured": {**PAGED, "more": {"at": "/more", "means": "full"}}}, "size: 'query' is a required"),
+    ({"paging_honoured": {**PAGED, "more": {"at": "/more", "means": "exact"}}}, "'next' is a required"),
+    ({"paging_honoured": {"said": "x", "items": "", "id": "", "next": {"page": "p"}}}, "'size' is a dependency of"),
     ({"text_ending": {"said": "x", "marks": ["["]}}, "is no pattern"),
     ({"event_order": {"$ref": "#/components/nothing"}}, "a reference to nothing"),
     ({"paging_honoured": [{"said": "x", "items": "", "id": ""}, {"said": "x", "items": ""}]}, "1: 'id' is a required"),
@@ -334,6 +359,15 @@ def test_a_promise_that_cannot_be_understood(tmp_path: Path, promised: Any, word
     assert len(problems(file)) == 1
     with pytest.raises(Exception, match=KEY):
         schemathesis.openapi.from_dict(spec)
+
+
+def test_a_promise_that_is_nested_too_deeply() -> None:
+    deep: list[Any] = []
+    for _ in range(5000):
+        deep = [deep]
+    spec = copy.deepcopy(SPEC)
+    spec["paths"]["/text"]["post"][KEY] = {"write_echoed": {"said": "x", "members": {"/a": deep}}}
+    assert [str(one) for one in mistakes(spec)] == ["paths//text/post/x-promises/write_echoed: nested too deeply"]
 
 
 def test_it_says_what_is_missing() -> None:

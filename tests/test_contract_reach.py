@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from emulator.contract.document import Document, open_document
+from emulator.contract.document import Document, Operation, open_document
 from emulator.service import spec_files
 from emulator.settings import Settings
 
@@ -61,6 +61,77 @@ def test_links_lead_from_each_beginning_to_every_step(backend: str) -> None:
         assert set(story.then) <= reached, story.first
 
 
+def expressions(value: Any) -> Iterator[str]:
+    """All runtime expressions in what a link hands on."""
+    if isinstance(value, Mapping):
+        value = list(value.values())
+    if isinstance(value, list):
+        for one in value:
+            yield from expressions(one)
+    elif isinstance(value, str) and value.startswith("$"):
+        yield value
+
+
+def described(document: Document, schema: Mapping[str, Any], pointer: str) -> bool:
+    """Whether a schema describes a member at a pointer."""
+    schema = document.resolve(schema)
+    first, _, rest = pointer.removeprefix("/").partition("/")
+    if not first:
+        return True
+    below = [schema["properties"][first]] if first in schema.get("properties", {}) else []
+    if first.isdigit() and "items" in schema:
+        below.append(schema["items"])
+    parts = [one for word in ("allOf", "anyOf", "oneOf") for one in schema.get(word, ())]
+    return any(described(document, one, f"/{rest}") for one in below) or any(
+        described(document, one, pointer) for one in parts
+    )
+
+
+def points_at_something(document: Document, operation: Operation, response: Mapping[str, Any], expression: str) -> bool:
+    """Whether the documented call and reply have what an expression of a link names."""
+    source, _, pointer = expression.partition("#")
+    side, where, *name = source.removeprefix("$").split(".", 2)
+    if (side, where) == ("response", "header"):
+        return name[0] in response.get("headers", {})
+    if where == "body":
+        body = response if side == "response" else document.resolve(operation.request_body or {})
+        return any(described(document, one["schema"], pointer) for one in body["content"].values())
+    return (where, name[0]) in {(one["in"], one["name"]) for one in operation.parameters}
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_links_hand_on_what_there_is(backend: str) -> None:
+    document = document_of(backend)
+    for operation in document.operations.values():
+        for response in operation.responses.values():
+            for name, found in (response.get("links") or {}).items():
+                link = document.resolve(found)
+                parameters, body = link.get("parameters", {}), link.get("requestBody")
+                # Something that is named outright is there whatever the first call has made.
+                assert all(map(list, map(expressions, parameters.values()))), (operation.id, name)
+                told = [*expressions(parameters), *expressions(body)]
+                assert told or not (parameters or body), (operation.id, name)
+                lost = [one for one in told if not points_at_something(document, operation, response, one)]
+                assert lost == [], (operation.id, name)
+
+
+@pytest.mark.parametrize(
+    ("expression", "there"),
+    [
+        ("$response.body#/conversations/0/id", True),
+        ("$response.body#/nope/0/id", False),
+        ("$response.body#/conversations/id", False),
+        ("$request.path.username", True),
+        ("$request.query.username", False),
+        ("$response.header.Location", False),
+    ],
+)
+def test_expressions_that_point_at_nothing(expression: str, there: bool) -> None:
+    document = document_of("plainchat")
+    operation = document.operations["listConversations"]
+    assert points_at_something(document, operation, operation.responses["200"], expression) is there
+
+
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_every_deletion_is_a_step(backend: str) -> None:
     deletions = {operation.id for operation in document_of(backend).operations.values() if operation.method == "DELETE"}
@@ -71,10 +142,15 @@ CREATE, READ, DELETE = "POST /things", "GET /things/{id}", "DELETE /things/{id}"
 IDS = {("POST", "/things"): "create", ("GET", "/things/{id}"): "read", ("DELETE", "/things/{id}"): "delete"}
 
 
-def case(of: str, parent: str | None = None, applied: bool = True) -> dict[str, Any]:
+def case(of: str, parent: str | None = None, applied: bool = True, handed: Any = 7) -> dict[str, Any]:
     method, path = of.split()
     known = {"value": {"method": method, "path": path}, "is_transition_applied": applied and parent is not None}
-    return known if parent is None else {**known, "parent_id": parent}
+    parameter = {"definition": "$response.body#/id", "value": handed, "is_required": True}
+    transition = {"parameters": {"path_parameters": {"id": parameter}}, "request_body": None}
+    return known if parent is None else {**known, "parent_id": parent, "transition": transition}
+
+
+LOST = {"$unresolvable": True}
 
 
 @pytest.mark.parametrize(
@@ -92,6 +168,14 @@ def case(of: str, parent: str | None = None, applied: bool = True) -> dict[str, 
         ({"a": case(CREATE), "b": case(READ, "a")}, {"a": 400, "b": 200}, set()),
         ({"a": case(CREATE), "b": case(READ, "a", applied=False)}, {"a": 201, "b": 200}, set()),
         ({"a": case(CREATE), "b": case(READ, "a")}, {"a": 201}, set()),
+        # A value of the link that points at nothing, at the end or on the way.
+        ({"a": case(CREATE), "b": case(READ, "a", handed=LOST)}, {"a": 201, "b": 200}, set()),
+        ({"a": case(CREATE), "b": case(READ, "a", handed={"ids": [LOST]})}, {"a": 201, "b": 200}, set()),
+        (
+            {"a": case(CREATE), "b": case(READ, "a", handed=LOST), "c": case(DELETE, "b")},
+            {"a": 201, "b": 200, "c": 204},
+            {("read", "delete")},
+        ),
     ],
 )
 def test_steps_are_read_from_a_report(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -26,7 +27,7 @@ from emulator.contract.promises.streams import (
     text_adds_up,
     text_ending,
 )
-from emulator.contract.promises.values import MISSING, at, evaluate, path_values, same, same_as_sent
+from emulator.contract.promises.values import MISSING, at, evaluate, key, path_values, same, same_as_sent
 
 HOLDS = {
     one.__name__: one
@@ -47,6 +48,7 @@ HOLDS = {
     )
 }
 BASE = "http://localhost/base"
+DAY = "2024-01-01T10:00:00"
 
 
 def exchange(
@@ -209,6 +211,14 @@ def test_pieces_are_the_whole() -> None:
     assert broken("text_adds_up", promise, stream(a, event("error"))) == []
 
 
+def test_pieces_may_part_a_character() -> None:
+    promise = {**PIECES, "whole": {"of": "end", "at": "/text"}}
+    halves = (event("piece", text="a\ud83d"), event("piece", text="\ude00"))
+    assert broken("text_adds_up", promise, stream(*halves, event("end", text="a😀"))) == []
+    assert broken("text_adds_up", promise, stream(*halves[:1], event("end", text="a\ud83d"))) == []
+    assert broken("text_adds_up", promise, stream(*halves[:1], event("end", text="a😀"))) != []
+
+
 def test_pieces_are_what_is_kept() -> None:
     whole = {
         "read": "list",
@@ -238,9 +248,11 @@ def test_pieces_are_the_last_that_is_kept() -> None:
 
 def test_marks_of_a_text() -> None:
     promise = {"marks": [r"\[ID:[0-9]+\]", r"(?s)\[ERROR\] .*\Z"]}
-    for text in ("Hello[ID:1]", "[ID:12]", "Hello[ERROR] no\nway"):
+    # A text may quote what looks like a mark: an error's text in an answer, the mark of an answer in an error's.
+    quoting = ("A log says [ERROR] disk full.[ID:1]", "Hello[ERROR] no [ID:1] here")
+    for text in ("Hello[ID:1]", "[ID:12]", "Hello[ERROR] no\nway", *quoting):
         assert broken("text_ending", promise, exchange(content=text.encode(), kind="text/plain")) == []
-    for text in ("", "Hello", "Hello[ID:1]!", "Hello[ID:1][ID:1]", "Hello[ID:]", "[ID:1][ERROR] no"):
+    for text in ("", "Hello", "Hello[ID:1]!", "Hello[ID:1][ID:1]", "Hello[ID:]", "[ID:1][ERROR] no", "[ERROR][ID:1]!"):
         assert broken("text_ending", promise, exchange(content=text.encode(), kind="text/plain")) != [], text
 
 
@@ -307,6 +319,15 @@ def test_pages_that_are_wrong(url: str, reply: Any, following: Any, word: str) -
     assert any(word in one for one in found), found
 
 
+def test_items_without_an_id_are_like_no_other() -> None:
+    promise = {"items": "/data", "id": "/uuid", "size": {"query": "n", "default": 2}, "next": {"page": "page"}}
+    seen = listed("", page(1, 2))
+    assert broken("paging_honoured", promise, seen, seen) == []
+    assert broken("paging_honoured", promise, listed("", {"data": ["a", "b"]}), listed("", {"data": []})) == []
+    isolated = {"read": "list", "items": "/data", "id": "/uuid"}
+    assert broken("users_isolated", isolated, seen, seen) == []
+
+
 def test_a_next_page_that_is_refused() -> None:
     refused = exchange(status=404, reply={})
     assert "is refused" in broken("paging_honoured", PAGING, listed("", page(1, 3)), refused)[0]
@@ -353,6 +374,31 @@ def test_orders_by_choice() -> None:
     assert broken("paging_honoured", promise, listed("?sort=new", page(1, 3))) != []
 
 
+@pytest.mark.parametrize(
+    ("values", "fine"),
+    [
+        ((f"{DAY}Z", f"{DAY}.5Z"), True),
+        ((f"{DAY}.5Z", f"{DAY}Z"), False),
+        (("2024-01-01T12:00:00+02:00", "2024-01-01T11:00:00Z"), True),
+        (("2024-01-01T11:00:00Z", "2024-01-01T12:00:00+02:00"), False),
+        # Without a zone nobody knows; what is no date is a text.
+        (("2024-01-01T11:00:00Z", "2024-01-01T10:00:00"), True),
+        (("2024-13-01T11:00:00Z", "2024-12-01T11:00:00Z"), False),
+        (("b", "a"), False),
+        ((2, 1.5), False),
+        ((2, "1"), True),
+        ((None, 1), True),
+    ],
+)
+def test_order_of_values(values: Sequence[Any], fine: bool) -> None:
+    promise = {"items": "", "id": "/id", "sorted": {"by": "/at", "order": "ascending"}}
+    seen = exchange(reply=[{"id": number, "at": value} for number, value in enumerate(values)])
+    assert (broken("paging_honoured", promise, seen) == []) is fine
+    turned = {**promise, "sorted": {"by": "/at", "order": "descending"}}
+    back = exchange(reply=[{"id": number, "at": value} for number, value in enumerate(values[::-1])])
+    assert (broken("paging_honoured", turned, back) == []) is fine
+
+
 def test_totals_of_a_list_without_pages() -> None:
     promise = {"items": "/data", "id": "/id", "total": "/total"}
     assert broken("paging_honoured", promise, listed("", page(1, 5))) == []
@@ -377,11 +423,41 @@ def test_filters() -> None:
     assert broken("filter_honoured", numbers, exchange("/t/{id}", "/t/7", reply={"data": [{"id": 8}]})) != []
 
 
-@pytest.mark.parametrize(("how", "fits", "fits_not"), [("from", "2", "4"), ("until", "4", "2")])
-def test_filters_by_a_bound(how: str, fits: str, fits_not: str) -> None:
+@pytest.mark.parametrize(
+    ("found", "fits", "fits_not"),
+    [
+        (True, ["true", "True", "1", "yes"], ["false", "FALSE"]),
+        (False, ["false", "0"], ["true"]),
+        (None, ["null"], ["None", "x"]),
+        (1.0, ["1", "1.0"], ["2", "true"]),
+        (" a", ["a", " a "], ["A", "b"]),
+    ],
+)
+def test_filters_by_a_value(found: Any, fits: Sequence[str], fits_not: Sequence[str]) -> None:
+    promise = {"items": "/data", "query": "q", "in": ["/v"], "how": "equals"}
+    for word in fits:
+        assert broken("filter_honoured", promise, listed(f"?q={word}", {"data": [{"v": found}]})) == [], word
+    for word in fits_not:
+        assert broken("filter_honoured", promise, listed(f"?q={word}", {"data": [{"v": found}]})) != [], word
+
+
+@pytest.mark.parametrize(
+    ("how", "found", "fits", "fits_not"),
+    [
+        ("from", "3", "2", "4"),
+        ("until", "3", "4", "2"),
+        ("from", f"{DAY}.5Z", f"{DAY}Z", f"{DAY}.6Z"),
+        ("from", f"{DAY}Z", "2024-01-01T12:00:00%2B02:00", "2024-01-01T08:00:01-02:00"),
+        ("from", f"{DAY}Z", "2024-01-01 10:00:00", "2024-01-01T10:00:01Z"),
+        ("until", f"{DAY}.5", "2024-01-01 10:00:00", "2024-01-01 09:59:59"),
+        ("until", DAY, "2024-01-01", "2023-12-31"),
+        ("until", f"{DAY}Z", "2024-01-01T12:00:00%2B02:00", "2024-01-01T11:59:59%2B02:00"),
+    ],
+)
+def test_filters_by_a_bound(how: str, found: str, fits: str, fits_not: str) -> None:
     promise = {"items": "/data", "query": "at", "in": ["/at"], "how": how}
-    assert broken("filter_honoured", promise, listed(f"?at={fits}", {"data": [{"at": "3"}]})) == []
-    assert broken("filter_honoured", promise, listed(f"?at={fits_not}", {"data": [{"at": "3"}]})) != []
+    assert broken("filter_honoured", promise, listed(f"?at={fits}", {"data": [{"at": found}]})) == []
+    assert broken("filter_honoured", promise, listed(f"?at={fits_not}", {"data": [{"at": found}]})) != []
 
 
 def test_writes_are_echoed() -> None:
@@ -455,8 +531,30 @@ def test_deleted_is_gone() -> None:
     assert broken("deleted_is_gone", GONE, seen, gone, without) == []
     assert "and still" in broken("deleted_is_gone", GONE, seen, still, without)[0]
     assert "still listed" in broken("deleted_is_gone", GONE, seen, gone, within)[0]
-    crashed = exchange(status=500, reply={})
-    assert "deleted, 404 is expected, and GET" in broken("deleted_is_gone", GONE, seen, crashed, without)[0]
+    refused = exchange(status=400, reply={})
+    assert "deleted, 404 is expected, and GET" in broken("deleted_is_gone", GONE, seen, refused, without)[0]
+
+
+@pytest.mark.parametrize("status", [429, 500, 503])
+def test_a_busy_or_broken_server_proves_nothing(status: int) -> None:
+    busy = exchange(status=status, reply={"data": [{"id": 7}]})
+    deleted = exchange("/t/{id}", "/t/7", method="DELETE", status=204, content=b"")
+    assert broken("deleted_is_gone", GONE, deleted, busy, busy) == []
+    assert broken("write_read_back", READ, exchange(sent={"name": "a"}, reply={"id": 7}), busy) == []
+    isolated = {"read": "getThing", "gives": [404]}
+    assert broken("users_isolated", isolated, exchange(reply={"id": 7}), busy) == []
+    assert broken("paging_honoured", PAGING, listed("", page(1, 3)), busy) == []
+    form = exchange(headers={"content-type": "multipart/form-data; boundary=b"}, body=MULTIPART, reply={"id": 7})
+    must = {"part": "file", "steps": [{"call": "use", "must": True}]}
+    assert broken("upload_kept", must, form, busy) == []
+    fetched = {"part": "file", "steps": [{"call": "use"}], "fetch": "$last.body#/url"}
+    assert broken("upload_kept", fetched, form, exchange(reply={"url": f"{BASE}/file"}), busy) == []
+
+
+def test_nothing_is_gone_without_an_id() -> None:
+    for id in ("$request.path.nope", "$request.body#/id", "$request.body#/ids"):
+        promise = {"id": id, "from": GONE["from"]}
+        assert broken("deleted_is_gone", promise, exchange(sent={"id": None, "ids": [None]}, reply={})) == []
 
 
 def test_a_batch_is_gone() -> None:
@@ -498,7 +596,29 @@ def test_uploads_are_kept() -> None:
     assert broken("upload_kept", fetched, seen, step, same_bytes) == []
     assert broken("upload_kept", fetched, seen, step, exchange(status=404, reply={})) != []
     # Nothing is fetched from elsewhere: no second answer is there to be had.
-    assert broken("upload_kept", fetched, seen, exchange(reply={"url": "http://elsewhere.example/file"})) == []
+    for url in ("http://elsewhere.example/file", "//elsewhere.example/file", "ftp://localhost/file", "http://[", "", 7):
+        assert broken("upload_kept", fetched, seen, exchange(reply={"url": url})) == [], url
+    # Listed should be an address, and there is none.
+    lost = "the upload is not where it should be listed: GET http://localhost/base/things → 200"
+    assert broken("upload_kept", fetched, seen, exchange(reply={})) == [lost]
+
+
+@pytest.mark.parametrize(
+    ("told", "whole"),
+    [("/files/a", "http://localhost/files/a"), ("a?b=1", f"{BASE}/t/a?b=1"), ("//localhost/a", "http://localhost/a")],
+)
+def test_uploads_are_fetched_from_relative_addresses(told: str, whole: str) -> None:
+    asked: list[FollowUp] = []
+    replies = [exchange("/t/{id}", "/t/7", reply={"url": told}), exchange(content=b"other", kind="image/png")]
+
+    def ask(follow_up: FollowUp) -> Exchange:
+        asked.append(follow_up)
+        return replies.pop(0)
+
+    seen = exchange(headers={"content-type": "multipart/form-data; boundary=b"}, body=MULTIPART, reply={"id": 7})
+    promise = {"part": "file", "steps": [{"call": "getFile"}], "fetch": "$last.body#/url"}
+    assert "others came back" in next(upload_kept(promise, seen, ask))
+    assert asked[-1] == FollowUp(url=whole)
 
 
 def test_users_are_isolated() -> None:
@@ -506,7 +626,9 @@ def test_users_are_isolated() -> None:
     seen = exchange("/t/{id}", "/t/7?user=me", reply={"id": 7})
     assert broken("users_isolated", promise, seen, exchange(status=404, reply={})) == []
     assert "user sees it: GET" in broken("users_isolated", promise, seen, exchange(reply={"id": 7}))[0]
-    assert "user is to get 404: GET" in broken("users_isolated", promise, seen, exchange(status=500, reply={}))[0]
+    assert "user is to get 404: GET" in broken("users_isolated", promise, seen, exchange(status=400, reply={}))[0]
+    for status in (401, 403):
+        assert broken("users_isolated", promise, seen, exchange(status=status, reply={})) == []
     listing = {"read": "listThings", "items": "/data", "id": "/id"}
     mine = exchange(reply={"data": [{"id": 1}]})
     assert broken("users_isolated", listing, mine, exchange(reply={"data": [{"id": 2}]})) == []
@@ -531,14 +653,41 @@ def test_another_user_signs_in() -> None:
 
 def test_frames_as_a_reader_sees_them() -> None:
     found = read_frames(b"\xef\xbb\xbf: hi\r\n\r\nevent: a\r\ndata: 1\r\ndata: 2\r\n\r\ndata\n\nid: 3\n\nrest")
-    assert [(one.name, one.data) for one in found.frames] == [("a", "1\n2"), (None, ""), (None, None)]
+    assert [(one.name, one.data) for one in found.frames] == [("a", "1\n2"), (None, "")]
     assert (found.rest, found.stray) == (b"rest", ())
     assert read_frames(b"what: 1\n\n").stray == ("what",)
+
+
+@pytest.mark.parametrize("data", ["[" * 100_000 + "]" * 100_000, "9" * 5000])
+def test_data_that_cannot_be_read_is_its_own_kind(data: str) -> None:
+    (frame,) = read_frames(f"data: {data}\n\n".encode()).frames
+    assert frame.value is MISSING and frame.kind("/type") == data
+
+
+@pytest.mark.parametrize(
+    ("content", "kinds", "rest"),
+    [
+        (b"data: 1\n\n: bye\n", ["message"], b""),
+        (b"data: 1\n\n: bye", ["message"], b""),
+        (b"data: 1\n\nretry: 1\n", ["message"], b""),
+        (b"retry: 1\n\nid: 1\n\n: hi\n\ndata: 1\n\n", ["message"], b""),
+        (b"event: ping\n\n", ["ping"], b""),
+        (b"data: 1\n\n: bye\ndata: 2\n", ["message"], b"data: 2\n"),
+        (b"data: 1\n\nda", ["message"], b"da"),
+        (b"data: 1\n\nid: 1\n: bye", ["message"], b"id: 1\n"),
+    ],
+)
+def test_what_is_an_event_and_what_is_left(content: bytes, kinds: Sequence[str], rest: bytes) -> None:
+    found = read_frames(content)
+    assert [frame.kind("name") for frame in found.frames] == kinds
+    assert found.rest == rest
 
 
 def test_pointers_and_expressions() -> None:
     value = {"a": [{"b/c": 1}, {"~": None}]}
     assert (at(value, "/a/0/b~1c"), at(value, "/a/-1/~0"), at(value, "")) == (1, None, value)
+    for odd in ("/--1", "/²", "/-0", "/01", "/1_0", "/" + "9" * 5000):
+        assert at([1, 2], odd) is MISSING, odd
     assert at(value, "/a/2") is MISSING and at(value, "/a/x") is MISSING and at(7, "/a") is MISSING
     seen = exchange("/t/{id}", "/t/a%2Fb?q=1&q=2", {"n": 1}, {"m": [2]}, headers={"x-user": "me"})
     assert evaluate("$request.path.id", seen) == "a/b"
@@ -552,6 +701,46 @@ def test_pointers_and_expressions() -> None:
     assert evaluate("$last.body#/m", seen, seen) == [2] and evaluate("$last.body#/m", seen) is MISSING
     assert seen.base == BASE
     assert path_values("/a/{x}/", "/base/a/7/") == {"x": "7"}
+
+
+def test_keys_are_as_equal_as_values() -> None:
+    values = [
+        None,
+        False,
+        0,
+        0.0,
+        True,
+        1,
+        "1",
+        "",
+        [],
+        [True],
+        [1],
+        [1.0],
+        {},
+        {"a": 1},
+        {"a": True},
+        {"a": [1.0]},
+        MISSING,
+    ]
+    for one in values:
+        for other in values:
+            assert (key(one) == key(other)) is same(one, other), (one, other)
+
+
+def test_long_replies_are_judged_in_time() -> None:
+    """Work that grows with the square of these would take minutes."""
+    many = 60_000
+    before = time.process_time()
+    assert len(read_frames(b"data:\n" * 10 * many + b"\n").frames) == 1
+    page_of = {"items": "", "id": "/id", "size": {"query": "n", "default": many}, "next": {"offset": "at"}}
+    seen, after = (exchange(reply=[{"id": n} for n in range(first, first + many)]) for first in (0, many))
+    assert broken("paging_honoured", page_of, seen, after) == []
+    assert broken("users_isolated", {"read": "list", "items": "", "id": "/id"}, seen, after) == []
+    calls = [event("call", id=n) for n in range(many)]
+    results = [event("result", id=n) for n in reversed(range(many))]
+    assert broken("event_order", {**ORDER, "starts": ["call"], "once": ["end"]}, stream(*calls, *results, END)) == []
+    assert time.process_time() - before < 30
 
 
 def test_sameness() -> None:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import collections
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import httpx
 import pytest
@@ -16,6 +19,8 @@ from survivors import REASONS
 from wrapping import Mutant
 
 pytest.importorskip("schemathesis")
+sys.path.append(str(Path(__file__).parent.parent.parent / "scripts"))
+from mutants import ROOT, share
 
 FEWEST_KINDS = 5
 
@@ -67,6 +72,26 @@ def test_a_kill_and_a_survivor() -> None:
         assert elsewhere.others == ("text_ending in POST /api/chat",)
         sound = run.verdict(replace(mutant, after=lambda call, answer: answer))
         assert (sound.others, sound.killed, run.sound()) == ((), False, {})
+
+
+@pytest.mark.parametrize(
+    ("sample", "operations", "shares"),
+    [
+        (40, {"a": 9}, {"a": 40}),
+        (100, {"a": 26, "b": 30, "c": 9, "d": 11, "e": 14}, {"a": 29, "b": 33, "c": 10, "d": 12, "e": 16}),
+        (3, {"a": 1, "b": 1, "c": 1}, {"a": 1, "b": 1, "c": 1}),
+    ],
+)
+def test_a_sample_is_shared_by_operations(sample: int, operations: dict[str, int], shares: dict[str, int]) -> None:
+    assert share(sample, operations) == shares
+    assert sum(shares.values()) == sample
+
+
+def test_a_sample_is_listed() -> None:
+    command = [sys.executable, str(ROOT / "scripts/mutants.py"), "--backend", "plainchat", "--sample", "5", "--list"]
+    listed = subprocess.run(command, text=True, stdout=subprocess.PIPE, check=True).stdout.splitlines()
+    assert [line for line in listed[:-1] if not line.startswith("plainchat/")] == []
+    assert (len(set(listed[:-1])), listed[-1].split(" of ")[0]) == (5, "5 mutants")
 
 
 def test_only_the_operation_aimed_at_is_broken() -> None:

@@ -148,3 +148,11 @@ class FollowUp:
 
 Ask = Callable[[FollowUp], Exchange | None]
 """Sends a follow-up; None when it may not be sent, and then nothing is concluded."""
+TOO_MANY_REQUESTS = 429
+
+
+def answered(ask: Ask, follow_up: FollowUp) -> Exchange | None:
+    """The reply to a follow-up. None where nothing can be concluded: it was not sent, or a server that is busy or
+    broken answered it. That an operation breaks is found when it is called itself."""
+    reply = ask(follow_up)
+    return None if reply is None or reply.status == TOO_MANY_REQUESTS or reply.status >= 500 else reply

@@ -32,7 +32,7 @@ class Frame:
             return MISSING
         try:
             return json.loads(self.data)
-        except ValueError:
+        except (ValueError, RecursionError):
             return MISSING
 
     def kind(self, where: str) -> str:
@@ -50,7 +50,8 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class Frames:
-    """All frames of a stream. `rest` is what came after the last blank line, which every reader throws away."""
+    """All frames of a stream. `rest` is an event that was begun after the last blank line, which every reader throws
+    away; a comment is none, nor is `retry`, which holds as soon as it is read."""
 
     frames: tuple[Frame, ...]
     rest: bytes
@@ -67,20 +68,23 @@ def read_frames(content: bytes) -> Frames:
     stray: list[str] = []
     fields: list[tuple[str, str]] = []
     *lines, last = LINE_END.split(content.removeprefix(BOM))
-    seen = b""
+    seen: list[bytes] = []
     for line in lines:
         if not line:
-            if fields:
+            # With neither there is no event: an id or a time for the reader alone.
+            if any(name in ("data", "event") for name, _ in fields):
                 frames.append(_frame(fields))
-            fields, seen = [], b""
+            fields, seen = [], []
             continue
-        seen += line + b"\n"
         name, _, value = line.decode("utf-8", "replace").partition(":")
+        if name not in ("", "retry"):
+            seen.append(line)
         if name in FIELDS:
             fields.append((name, value.removeprefix(" ")))
         elif name:
             stray.append(name)
-    return Frames(tuple(frames), seen + last, tuple(stray))
+    rest = [*seen, b"" if last.startswith(b":") else last]
+    return Frames(tuple(frames), b"\n".join(rest), tuple(stray))
 
 
 def _frame(fields: list[tuple[str, str]]) -> Frame:

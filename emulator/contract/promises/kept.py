@@ -1,7 +1,7 @@
 """Promises about what a server keeps: written, read back, listed, deleted, and shown to nobody else.
 
 Each function yields what is wrong, a sentence each. Follow-up calls go through `ask`; where one may not be sent or is
-refused in a way that says nothing, nothing is concluded.
+refused in a way that says nothing (429, 5xx), nothing is concluded.
 """
 
 from __future__ import annotations
@@ -9,12 +9,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
-from emulator.contract.promises.exchange import Ask, Exchange, FollowUp
-from emulator.contract.promises.values import MISSING, at, evaluate, quote, same, same_as_sent
+from emulator.contract.promises.exchange import Ask, Exchange, FollowUp, answered
+from emulator.contract.promises.values import MISSING, at, evaluate, key, quote, same, same_as_sent
 
 Promise = Mapping[str, Any]
+UNSEEN = (401, 403)
+"""Refusals by which another user sees nothing, whatever else is promised."""
 MOST_IDS = 2
 """Of a batch, so many are looked after: a check may not call without end."""
 
@@ -65,7 +67,7 @@ def write_read_back(promise: Promise, exchange: Exchange, ask: Ask) -> Iterator[
     if "items" in promise:
         place = _item(promise, exchange, read)
         if place is MISSING:
-            if len(_ids(promise, read)) >= promise.get("most", float("inf")):
+            if len(_items(promise, read)) >= promise.get("most", float("inf")):
                 return
             yield f"{quote(evaluate(promise['is'], exchange))} is not in the list: {read.line()}"
             return
@@ -77,8 +79,8 @@ def deleted_is_gone(promise: Promise, exchange: Exchange, ask: Ask) -> Iterator[
     """What was deleted is in no list, and reading it is refused."""
     ids = evaluate(promise["id"], exchange)
     like = re.compile(promise.get("like", ""))
-    ids = [id for id in (ids if isinstance(ids, list) else [ids]) if like.search(str(id))]
-    for id in ids[:MOST_IDS]:
+    ids = [id for id in (ids if isinstance(ids, list) else [ids]) if id is not MISSING and id is not None]
+    for id in [id for id in ids if like.search(str(id))][:MOST_IDS]:
         for place in promise["from"]:
             read = _read(place, exchange, ask, {"id": id})
             if read is None:
@@ -104,7 +106,7 @@ def users_isolated(promise: Promise, exchange: Exchange, ask: Ask) -> Iterator[s
             return
         headers = {promise["sign_in"].get("name", "Authorization"): prefix + token}
     read = _read(promise, exchange, ask, {}, headers)
-    if read is None or read.status == 401:
+    if read is None or read.status in UNSEEN:
         return
     if "items" not in promise:
         if read.status not in promise["gives"]:
@@ -113,8 +115,8 @@ def users_isolated(promise: Promise, exchange: Exchange, ask: Ask) -> Iterator[s
         return
     if not read.succeeded:
         return
-    mine = [evaluate(promise["is"], exchange)] if "is" in promise else _ids(promise, exchange)
-    shared = [id for id in _ids(promise, read) if any(same(id, one) for one in mine)]
+    mine = set(map(key, [evaluate(promise["is"], exchange)] if "is" in promise else _ids(promise, exchange)))
+    shared = [id for id in _ids(promise, read) if key(id) in mine]
     if shared:
         yield f"another user sees {quote(shared[0])}: {read.line()}"
 
@@ -129,11 +131,13 @@ def upload_kept(promise: Promise, exchange: Exchange, ask: Ask) -> Iterator[str]
         yield f"the upload cannot be used: {last.line()}"
         return
     if "fetch" in promise:
-        url = evaluate(promise["fetch"], exchange, last)
-        # Never elsewhere than where the upload went.
-        if not isinstance(url, str) or urlsplit(url).netloc != urlsplit(exchange.url).netloc:
+        told = evaluate(promise["fetch"], exchange, last)
+        if told is MISSING and last is not None:
+            yield f"the upload is not where it should be listed: {last.line()}"
+        url = _address(told, last or exchange, exchange)
+        if url is None:
             return
-        last = ask(FollowUp(url=url))
+        last = answered(ask, FollowUp(url=url))
     if last is None:
         return
     if not last.succeeded:
@@ -142,12 +146,24 @@ def upload_kept(promise: Promise, exchange: Exchange, ask: Ask) -> Iterator[str]
         yield f"sent were {len(sent[0])} bytes, {len(last.content)} others came back: {last.line()}"
 
 
+def _address(told: Any, teller: Exchange, exchange: Exchange) -> str | None:
+    """An address that a reply told, maybe relative to its own, as a whole one. None for one of elsewhere than where the
+    upload went: nothing is fetched from there."""
+    try:
+        url = urljoin(teller.url, told) if isinstance(told, str) and told else ""
+        parts = urlsplit(url)
+    except ValueError:
+        return None
+    here = parts.scheme in ("http", "https") and parts.netloc == urlsplit(exchange.url).netloc
+    return url if here else None
+
+
 def _steps(steps: Any, exchange: Exchange, ask: Ask) -> Exchange | None:
     """Calls one after another; the reply of the last, or of the first that is refused and must not be. None when one
     cannot be sent, or is refused in a way that the step does not allow: then nothing is known."""
     last: Exchange | None = None
     for step in steps:
-        reply = ask(_follow_up(step, exchange, last))
+        reply = answered(ask, _follow_up(step, exchange, last))
         if reply is not None and not reply.succeeded and step.get("must"):
             return reply
         if reply is None or not (reply.succeeded or reply.status in step.get("or", ())):
@@ -180,7 +196,8 @@ def _read(
     headers: Mapping[str, str] | None = None,
 ) -> Exchange | None:
     follow_up = _follow_up(promise, exchange, further=further)
-    return ask(FollowUp(follow_up.operation, follow_up.path, follow_up.query, dict(headers or {}), follow_up.body))
+    further_call = FollowUp(follow_up.operation, follow_up.path, follow_up.query, dict(headers or {}), follow_up.body)
+    return answered(ask, further_call)
 
 
 def _refused(promise: Promise) -> str:
@@ -188,14 +205,19 @@ def _refused(promise: Promise) -> str:
 
 
 def _ids(promise: Promise, exchange: Exchange) -> list[Any]:
+    """The ids of all items that have one."""
+    ids = (at(item, promise["id"]) for item in _items(promise, exchange))
+    return [id for id in ids if id is not MISSING]
+
+
+def _items(promise: Promise, exchange: Exchange) -> list[Any]:
     items = at(exchange.reply, promise["items"])
-    return [at(item, promise["id"]) for item in items] if isinstance(items, list) else []
+    return items if isinstance(items, list) else []
 
 
 def _item(promise: Promise, exchange: Exchange, read: Exchange) -> Any:
-    items = at(read.reply, promise["items"])
     wanted = evaluate(promise["is"], exchange)
-    for item in items if isinstance(items, list) else ():
+    for item in _items(promise, read):
         if same_as_sent(wanted, at(item, promise["id"])):
             return item
     return MISSING

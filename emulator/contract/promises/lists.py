@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import json
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
-from emulator.contract.promises.exchange import Ask, Exchange, FollowUp
-from emulator.contract.promises.values import MISSING, at, evaluate, quote, same
+from emulator.contract.promises.exchange import Ask, Exchange, FollowUp, answered
+from emulator.contract.promises.values import MISSING, at, evaluate, in_order, key, quote, same
 
 Promise = Mapping[str, Any]
 Sort = Mapping[str, str]
@@ -21,8 +22,8 @@ def paging_honoured(promise: Promise, exchange: Exchange, ask: Ask) -> Iterator[
     size = _size(promise, exchange)
     if size is not None and len(items) > size:
         yield f"{len(items)} items, asked for were {size}"
-    ids = [at(item, promise["id"]) for item in items]
-    if any(same(id, other) for place, id in enumerate(ids) for other in ids[:place]):
+    ids = _keys(promise, items)
+    if len(set(ids)) < len(ids):
         yield "one item is there twice"
     sort = _sort(promise, exchange)
     yield from _order(sort, items)
@@ -49,10 +50,33 @@ def filter_honoured(promise: Promise, exchange: Exchange, ask: Ask) -> Iterator[
 
 _FITS: dict[str, Callable[[Any, str], bool]] = {
     "contains": lambda value, wanted: isinstance(value, str) and wanted.strip().casefold() in value.casefold(),
-    "equals": lambda value, wanted: str(value) in (wanted, wanted.strip()),
-    "from": lambda value, wanted: isinstance(value, str) and value >= wanted,
-    "until": lambda value, wanted: isinstance(value, str) and value[: len(wanted)] <= wanted,
+    "equals": lambda value, wanted: _equals(value, wanted.strip()),
+    "from": lambda value, wanted: isinstance(value, str) and in_order(wanted.strip(), value) is not False,
+    "until": lambda value, wanted: isinstance(value, str) and _until(value, wanted),
 }
+
+
+def _equals(value: Any, wanted: str) -> bool:
+    """Whether a value is the one that a text asks for. There are many words for yes and no; only the other one is
+    wrong."""
+    if isinstance(value, bool):
+        return wanted.lower() != str(not value).lower()
+    if isinstance(value, str):
+        return value.strip() == wanted
+    return wanted == json.dumps(value) or (isinstance(value, (int, float)) and _as_number(wanted) == value)
+
+
+def _as_number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
+
+
+def _until(value: str, wanted: str) -> bool:
+    """Whether a time is not after a bound. A bound that stops at the day or the second holds all of it."""
+    within = value.replace(" ", "T").startswith(wanted.strip().replace(" ", "T"))
+    return within or in_order(value, wanted.strip()) is not False
 
 
 def _size(promise: Promise, exchange: Exchange) -> int | None:
@@ -88,9 +112,8 @@ def _order(sort: Sort | None, items: Sequence[Any], where: str = "") -> Iterator
         return
     keys = [at(item, sort["by"]) for item in items]
     for one, other in pairwise(keys):
-        if not isinstance(one, type(other)) or not isinstance(one, (int, float, str)):
-            continue
-        if one < other if sort["order"] == "descending" else one > other:
+        fits = in_order(other, one) if sort["order"] == "descending" else in_order(one, other)
+        if fits is False:
             yield f"{sort['by']} is {quote(one)} before {quote(other)}{where}, expected {sort['order']} order"
             return
 
@@ -141,7 +164,7 @@ def _next_page(
     if way is None or further is None:
         return
     query: dict[str, Any] = {name: values[0] for name, values in exchange.query.items()}
-    following = ask(FollowUp("", {**exchange.path_values}, {**query, **further}))
+    following = answered(ask, FollowUp("", {**exchange.path_values}, {**query, **further}))
     if following is None:
         return
     if not following.succeeded:
@@ -150,8 +173,7 @@ def _next_page(
     others = at(following.reply, promise["items"])
     if not isinstance(others, list):
         return
-    ids = [at(item, promise["id"]) for item in items]
-    if any(same(at(other, promise["id"]), id) for other in others for id in ids):
+    if not set(_keys(promise, items)).isdisjoint(_keys(promise, others)):
         yield f"the next page has an item of this one: {following.line()}"
         return
     if others and len(items) < size:
@@ -165,6 +187,11 @@ def _next_page(
     # Pages that go backwards in time continue in front of this one.
     seam = [*others[-1:], *items[:1]] if way.get("direction") == "before" else [*items[-1:], *others[:1]]
     yield from _order(sort, seam, " over the end of a page")
+
+
+def _keys(promise: Promise, items: Sequence[Any]) -> list[Hashable]:
+    """The ids of items, to compare. An item without one is like no other."""
+    return [key(id) for id in (at(item, promise["id"]) for item in items) if id is not MISSING]
 
 
 def _further(way: Mapping[str, Any], exchange: Exchange, items: Sequence[Any], size: int) -> dict[str, Any] | None:

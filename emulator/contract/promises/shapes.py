@@ -14,15 +14,19 @@ from typing import Any
 from jsonschema import Draft202012Validator
 
 from emulator.contract.document import METHODS, resolve
-from emulator.contract.promises.values import EXPRESSION
+from emulator.contract.promises.values import EXPRESSION, quote
 from emulator.errors import nearest
 from emulator.source import Pointer
 
 KEY = "x-promises"
+NAMES = re.compile(r"\{([^}]+)\}")
+"""Parameters in a path template."""
 
 POINTER = {"type": "string", "pattern": "^(/.*)?$"}
 KINDS = {"type": "array", "items": {"type": "string"}, "minItems": 1}
-WITH = {"type": "object", "propertyNames": {"pattern": "^(path|query)\\..+$"}}
+WITH = {"type": "object", "propertyNames": {"type": "string", "pattern": "^(path|query)\\..+$"}}
+EXPRESSED = {"type": "string", "pattern": "^\\$"}
+"""Where anything but an expression would be the same for every call."""
 QUERY = {
     "type": "object",
     "required": ["query"],
@@ -54,6 +58,14 @@ WHERE = {"type": "string", "pattern": "^(name|/.*)$"}
 STREAM = {"kind": WHERE, "pings": KINDS}
 READ = {"read": {"type": "string"}, "with": WITH, "body": True}
 LISTED = {"items": POINTER, "id": POINTER, "is": True}
+
+
+def _more(means: str) -> dict[str, Any]:
+    return {
+        "required": ["more"],
+        "properties": {"more": {"required": ["means"], "properties": {"means": {"const": means}}}},
+    }
+
 
 SHAPES: dict[str, dict[str, Any]] = {
     "event_order": {
@@ -125,11 +137,17 @@ SHAPES: dict[str, dict[str, Any]] = {
     "text_ending": {"required": ["marks"], "properties": {"marks": KINDS}},
     "streaming_honoured": {
         "required": ["stream"],
-        "properties": {"asks": True, "stream": {"anyOf": [{"const": True}, {"type": "array", "minItems": 1}]}},
+        "properties": {"asks": EXPRESSED, "stream": {"anyOf": [{"const": True}, {"type": "array", "minItems": 1}]}},
         "anyOf": [{"required": ["asks"]}, {"properties": {"stream": {"const": True}}}],
     },
     "paging_honoured": {
         "required": ["items", "id"],
+        # The next page and whether there is one cannot be told without knowing how many items fill a page.
+        "dependentRequired": {"next": ["size"], "more": ["size"]},
+        "allOf": [
+            {"if": _more("full"), "then": {"properties": {"size": {"required": ["query"]}}}},
+            {"if": _more("exact"), "then": {"required": ["next"]}},
+        ],
         "properties": {
             "items": POINTER,
             "id": POINTER,
@@ -177,7 +195,7 @@ SHAPES: dict[str, dict[str, Any]] = {
         "properties": {
             "items": POINTER,
             "query": {"type": "string"},
-            "value": {"type": "string"},
+            "value": EXPRESSED,
             "in": {"type": "array", "items": POINTER, "minItems": 1},
             "how": {"enum": ["contains", "equals", "from", "until"]},
         },
@@ -229,7 +247,7 @@ SHAPES: dict[str, dict[str, Any]] = {
     },
     "upload_kept": {
         "required": ["part", "steps"],
-        "properties": {"part": {"type": "string"}, "steps": STEPS, "fetch": True},
+        "properties": {"part": {"type": "string"}, "steps": STEPS, "fetch": {"type": "string"}},
     },
     "users_isolated": {
         "required": ["read"],
@@ -293,7 +311,7 @@ def promises(raw: Mapping[str, Any], operation: Mapping[str, Any], check: str) -
 def mistakes(raw: Mapping[str, Any]) -> Iterator[Mistake]:
     """Everything that is wrong with the promises of a document."""
     operations = dict(_operations(raw))
-    ids = [operation.get("operationId", "") for operation in operations.values()]
+    paths = {str(operation.get("operationId", "")): str(pointer[1]) for pointer, operation in operations.items()}
     for pointer, operation in operations.items():
         if KEY not in operation:
             continue
@@ -307,17 +325,23 @@ def mistakes(raw: Mapping[str, Any]) -> Iterator[Mistake]:
             yield Mistake(here, "expected an object: check → what it has to know")
             continue
         for check, found in said.items():
-            yield from _mistakes(raw, (*here, check), check, found, ids)
+            try:
+                yield from list(_mistakes(raw, (*here, check), str(check), found, paths))
+            except RecursionError:
+                yield Mistake((*here, check), "nested too deeply")
 
 
 def _operations(raw: Mapping[str, Any]) -> Iterator[tuple[Pointer, Mapping[str, Any]]]:
-    for path, item in (raw.get("paths") or {}).items():
+    paths = raw.get("paths")
+    for path, item in paths.items() if isinstance(paths, Mapping) else ():
         for method in METHODS:
             if isinstance(item, Mapping) and isinstance(item.get(method), Mapping):
                 yield ("paths", path, method), item[method]
 
 
-def _mistakes(raw: Mapping[str, Any], pointer: Pointer, check: str, found: Any, ids: list[str]) -> Iterator[Mistake]:
+def _mistakes(
+    raw: Mapping[str, Any], pointer: Pointer, check: str, found: Any, paths: Mapping[str, str]
+) -> Iterator[Mistake]:
     if check not in SHAPES:
         near = nearest(check, SHAPES)
         hint = f"; did you mean {near[0]}?" if near else f"; there are {', '.join(SHAPES)}"
@@ -329,52 +353,85 @@ def _mistakes(raw: Mapping[str, Any], pointer: Pointer, check: str, found: Any, 
     except (KeyError, TypeError) as error:
         yield Mistake(pointer, f"a reference to nothing: {error}")
         return
+    if not given:
+        yield Mistake(pointer, "an empty list promises nothing")
     validator = Draft202012Validator(schema_of(check))
     for number, one in enumerate(given):
         here = (*pointer, number) if isinstance(found, list) else pointer
         errors = sorted(validator.iter_errors(one), key=lambda error: list(map(str, error.absolute_path)))
         yield from (Mistake((*here, *error.absolute_path), error.message) for error in errors)
         if not errors:
-            yield from _words(here, one, ids)
+            yield from _words(here, one, paths)
+            yield from _expressions(here, one)
 
 
-def _words(pointer: Pointer, value: Any, ids: list[str]) -> Iterator[Mistake]:
-    """Expressions that are none, operations that are not there, and patterns that are none."""
+def _words(pointer: Pointer, value: Any, paths: Mapping[str, str]) -> Iterator[Mistake]:
+    """Operations that are not there or cannot be called so, and patterns that are none. `paths` are those of all
+    operations."""
     if isinstance(value, Mapping):
         for name, member in value.items():
             here = (*pointer, name)
-            if name in ("read", "call") and isinstance(member, str) and member not in ids:
-                near = nearest(member, ids)
-                hint = f"; did you mean {near[0]}?" if near else ""
-                yield Mistake(here, f"there is no operation {member!r}{hint}")
-            if name == "when":
-                yield from (_expression((*here, key), key) for key in member if _bad(key) or not key.startswith("$"))
-            if name in ("marks", "like"):
-                patterns = member if isinstance(member, list) else [member]
-                yield from (Mistake(here, f"{mark!r} is no pattern") for mark in patterns if _no_pattern(mark))
-            yield from _words(here, member, ids)
+            if name in ("read", "call"):
+                yield from _call(here, member, value.get("with", {}), paths)
+            elif name == "when":
+                yield from (_expression((*here, one), one) for one in member if not _is_expression(one))
+            elif name in ("marks", "like"):
+                yield from _patterns(here, member)
+            # A body is sent as it is: its members may have any names.
+            elif name != "body":
+                yield from _words(here, member, paths)
     elif isinstance(value, list):
         for number, member in enumerate(value):
-            yield from _words((*pointer, number), member, ids)
-    elif isinstance(value, str) and _bad(value):
+            yield from _words((*pointer, number), member, paths)
+
+
+def _call(pointer: Pointer, id: str, given: Mapping[str, Any], paths: Mapping[str, str]) -> Iterator[Mistake]:
+    """Whether an operation is there, and has all that its path needs."""
+    if id not in paths:
+        near = nearest(id, paths)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        yield Mistake(pointer, f"there is no operation {id!r}{hint}")
+        return
+    needed = [f"path.{name}" for name in NAMES.findall(paths[id])]
+    for name in given:
+        if name.startswith("path.") and name not in needed:
+            yield Mistake((*pointer[:-1], "with", name), f"the path of {id} has no such parameter: {paths[id]}")
+    missing = ", ".join(name for name in needed if name not in given)
+    if missing:
+        yield Mistake((*pointer[:-1], "with"), f"{id} cannot be called without {missing}")
+
+
+def _patterns(pointer: Pointer, found: str | list[str]) -> Iterator[Mistake]:
+    for pattern in found if isinstance(found, list) else [found]:
+        try:
+            matches_all = re.compile(pattern).search("") is not None
+        # Python's own words for a pattern that is too much.
+        except (re.error, OverflowError, RecursionError):
+            yield Mistake(pointer, f"{quote(pattern)} is no pattern")
+            continue
+        if pointer[-1] == "marks" and matches_all:
+            yield Mistake(pointer, f"{quote(pattern)} is no mark: it matches where nothing stands")
+
+
+def _expressions(pointer: Pointer, value: Any) -> Iterator[Mistake]:
+    """Expressions that are none."""
+    if isinstance(value, Mapping):
+        for name, member in value.items():
+            yield from _expressions((*pointer, name), member)
+    elif isinstance(value, list):
+        for number, member in enumerate(value):
+            yield from _expressions((*pointer, number), member)
+    elif isinstance(value, str) and value.startswith("$") and not _is_expression(value):
         yield _expression(pointer, value)
 
 
-def _bad(text: str) -> bool:
-    return text.startswith("$") and re.search(EXPRESSION, text) is None
+def _is_expression(text: Any) -> bool:
+    return isinstance(text, str) and re.search(EXPRESSION, text) is not None
 
 
-def _expression(pointer: Pointer, text: str) -> Mistake:
+def _expression(pointer: Pointer, text: Any) -> Mistake:
     what = "$request.body#/…, $request.path.…, $request.query.…, $request.header.…, $response.body#/… or $last.body#/…"
-    return Mistake(pointer, f"{text!r} is no expression; expected {what}")
-
-
-def _no_pattern(text: str) -> bool:
-    try:
-        re.compile(text)
-    except re.error:
-        return True
-    return False
+    return Mistake(pointer, f"{quote(text)} is no expression; expected {what}")
 
 
 def schema_of(check: str) -> dict[str, Any]:

@@ -6,13 +6,13 @@ A stream that was not read to its end is never judged here: the caller skips it.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from emulator.contract.promises.exchange import Ask, Exchange, FollowUp
+from emulator.contract.promises.exchange import Ask, Exchange, FollowUp, answered
 from emulator.contract.promises.frames import Frame
-from emulator.contract.promises.values import MISSING, at, evaluate, quote, same
+from emulator.contract.promises.values import MISSING, at, evaluate, key, quote, same
 
 Promise = Mapping[str, Any]
 
@@ -54,18 +54,21 @@ def event_order(promise: Promise, exchange: Exchange, ask: Ask) -> Iterator[str]
 
 def _pairs(pair: Mapping[str, str], frames: list[Frame], kinds: list[str], broken: bool) -> Iterator[str]:
     """Each of the second kind follows one of the first with the same id, and none of the first is left open."""
-    left: list[Any] = []
+    left: dict[Hashable, list[Any]] = {}
     for frame, kind in zip(frames, kinds, strict=True):
         id = at(frame.value, pair["by"])
         if kind == pair["first"]:
-            left.append(id)
+            left.setdefault(key(id), []).append(id)
         elif kind == pair["then"]:
-            if id not in left:
+            if key(id) not in left:
                 yield f"{quote(kind)} {quote(id)} comes without a {quote(pair['first'])} before it"
                 return
-            left.remove(id)
+            left[key(id)].pop()
+            if not left[key(id)]:
+                del left[key(id)]
     if left and not broken:
-        yield f"{quote(pair['first'])} {quote(left[0])} is never followed by a {quote(pair['then'])}"
+        open_one = next(iter(left.values()))[0]
+        yield f"{quote(pair['first'])} {quote(open_one)} is never followed by a {quote(pair['then'])}"
 
 
 def ids_constant(promise: Promise, exchange: Exchange, ask: Ask) -> Iterator[str]:
@@ -113,7 +116,7 @@ def text_adds_up(promise: Promise, exchange: Exchange, ask: Ask) -> Iterator[str
     if any(kind in promise.get("unless", ()) for kind in kinds):
         return
     found = [at(frame.value, pieces["at"]) for frame, kind in zip(frames, kinds, strict=True) if kind in pieces["of"]]
-    text = "".join(piece for piece in found if isinstance(piece, str))
+    text = _whole("".join(piece for piece in found if isinstance(piece, str)))
     if "of" in whole:
         told = next(
             (at(frame.value, whole["at"]) for frame, kind in zip(frames, kinds, strict=True) if kind == whole["of"]),
@@ -124,8 +127,15 @@ def text_adds_up(promise: Promise, exchange: Exchange, ask: Ask) -> Iterator[str
         if isinstance(told, Lost):
             yield told.what
             return
+    told = _whole(told) if isinstance(told, str) else told
     if told is not MISSING and told != text and (not isinstance(told, str) or told.strip() != text.strip()):
         yield f"the pieces give {quote(text)}, the whole is {quote(told)}"
+
+
+def _whole(text: str) -> str:
+    """A text with its surrogates paired: JSON may tell a character beyond the first 65536 in halves, and a stream may
+    part them."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass")
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +159,7 @@ def _read_whole(whole: Mapping[str, Any], exchange: Exchange, frames: list[Frame
         return MISSING
     template_values = {name.removeprefix("path."): one for name, one in given.items() if name.startswith("path.")}
     query = {name.removeprefix("query."): one for name, one in given.items() if name.startswith("query.")}
-    read = ask(FollowUp(whole["read"], template_values, query))
+    read = answered(ask, FollowUp(whole["read"], template_values, query))
     if read is None or not read.succeeded:
         return MISSING
     items = at(read.reply, whole["items"])
@@ -179,9 +189,13 @@ def streaming_honoured(promise: Promise, exchange: Exchange, ask: Ask) -> Iterat
 
 
 def text_ending(promise: Promise, exchange: Exchange, ask: Ask) -> Iterator[str]:
-    """An unframed text ends in exactly one of its marks."""
+    """An unframed text ends in exactly one of its marks. A match within a longer one is none: it may be a quotation."""
     text = exchange.content.decode("utf-8", "replace")
-    found = [match for mark in promise["marks"] for match in re.finditer(mark, text)]
+    matches = [match for mark in promise["marks"] for match in re.finditer(mark, text)]
+    found: list[re.Match[str]] = []
+    for match in sorted(matches, key=lambda match: (match.start(), -match.end())):
+        if not found or match.end() > found[-1].end():
+            found.append(match)
     for match in found:
         if match.end() != len(text):
             yield f"{quote(match[0])} is followed by {quote(text[match.end() :])}"

@@ -6,7 +6,9 @@ Owns looking up, and comparing what was found; decides nothing.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Hashable, Mapping
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote
 
@@ -28,16 +30,20 @@ MISSING: Final = _Missing()
 """There is no such value, which is something else than null."""
 
 
+INDEX = re.compile(r"0|-?[1-9][0-9]{0,8}")
+"""Which item of an array; counted from its end where it is negative."""
+
+
 def at(value: Any, pointer: str) -> Any:
     """What stands at a pointer, or MISSING. The empty pointer is the whole."""
     for part in pointer.split("/")[1:]:
-        key = part.replace("~1", "/").replace("~0", "~")
+        name = part.replace("~1", "/").replace("~0", "~")
         if isinstance(value, Mapping):
-            if key not in value:
+            if name not in value:
                 return MISSING
-            value = value[key]
-        elif isinstance(value, list) and key.lstrip("-").isdigit() and -len(value) <= int(key) < len(value):
-            value = value[int(key)]
+            value = value[name]
+        elif isinstance(value, list) and INDEX.fullmatch(name) and -len(value) <= int(name) < len(value):
+            value = value[int(name)]
         else:
             return MISSING
     return value
@@ -100,11 +106,47 @@ def same(left: Any, right: Any) -> bool:
     return bool(left == right)
 
 
+def key(value: Any) -> Hashable:
+    """Something to look a JSON value up by: equal for values that are the `same`, and for no others."""
+    if isinstance(value, bool):
+        return bool, value
+    if isinstance(value, Mapping):
+        return frozenset((name, key(member)) for name, member in value.items())
+    return tuple(map(key, value)) if isinstance(value, list) else value
+
+
 def same_as_sent(sent: Any, found: Any) -> bool:
     """`same`, where what was sent may have been text only because of where it stood (a path or a query)."""
     if isinstance(sent, str) and isinstance(found, (int, float)):
         return sent.strip() == json.dumps(found)
     return same(sent, found)
+
+
+DATE_TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(:\d\d(\.\d+)?)?([Zz]|[+-]\d\d:?\d\d)?", re.ASCII)
+
+
+def instant(value: Any) -> datetime | None:
+    """A text as the date and time that it is, with its zone where it names one; None for everything else."""
+    if not isinstance(value, str) or DATE_TIME.fullmatch(value) is None:
+        return None
+    try:
+        return datetime.fromisoformat(value.upper())
+    except ValueError:
+        return None
+
+
+def in_order(one: Any, other: Any) -> bool | None:
+    """Whether one value does not come after another: numbers, texts, and dates with times as what they mean. None where
+    the two cannot be compared."""
+    first, second = instant(one), instant(other)
+    if first is not None and second is not None:
+        # A time without a zone may be of any.
+        return None if (first.tzinfo is None) is not (second.tzinfo is None) else first <= second
+    if isinstance(one, str) and isinstance(other, str):
+        return one <= other
+    if isinstance(one, (int, float)) and isinstance(other, (int, float)):
+        return not one > other
+    return None
 
 
 def quote(value: Any) -> str:

@@ -165,7 +165,8 @@ def test_a_budget_is_never_exceeded(conform: Run, budget: int) -> None:
     with ThreadedServer(speed=0, backends=("plainchat",)) as server:
         code, out, err = conform("plainchat", "--url", f"{server.url}/plainchat", "--budget", str(budget))
         made = len(server.app.sessions.get("default").journal.entries)
-    assert (code, "error" in err) == (0, False)
+    # With one there is nothing but the question whether anybody is there.
+    assert (code, "no call was accepted" in err) == ((1, True) if budget == 1 else (0, False))
     assert made <= budget, "probes of schemathesis may ask for what no backend answers"
     assert f"Stopped at {budget} requests, which is the budget" in out
     assert out.splitlines()[-1].startswith(f"{budget} requests to 8 operations")
@@ -341,6 +342,7 @@ BROKEN = {
     "another-type": (reply(200, b"hi", **{"Content-Type": "text/html"}), {"content_type_conformance"}),
     "another-schema": (reply(200, b'["\\u0000\\ud800"]'), {"response_schema_conformance"}),
     "compressed-badly": (reply(200, b"[]", **{"Content-Encoding": "gzip"}), {"no_reply"}),
+    "too-deep": (reply(200, b"[" * 9_000 + b"]" * 9_000), {"no_reply"}),
     "cut-short": (reply(200, b"[]", **{"Content-Length": "9"}), {"no_reply"}),
 }
 
@@ -359,10 +361,37 @@ def test_a_server_that_always_answers_wrongly(conform: Run, tmp_path: Path) -> N
 
     with answering(answer) as (url, _):
         code, out, _ = conform("bad", "--specs", str(tmp_path), "--url", url, *QUICK, "--timeout", "2")
-    assert code == 1
+    assert code == 1 and "Never called" not in out
+    assert "the reply nests deeper than 200 levels" in out
     for name, (_, checks) in BROKEN.items():
         for check in checks:
             assert f"get-{name} · GET /{name} · {check}\n" in out
+
+
+def test_a_thread_that_dies_in_the_run_is_told(
+    conform: Run, own: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "dying.py").write_text("import threading\nthreading.Thread(target=lambda: {}['gone']).start()\n")
+    (tmp_path / "specs/schemathesis.toml").write_text('hooks = "dying"')
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with answering(reply(200, b"[]")) as (url, _):
+        code, _, err = conform(*own, "--url", url, "--only", "listThings", "--phases", "examples")
+    assert code == 1 and "error: KeyError: 'gone'" in err
+
+
+@pytest.mark.parametrize(("status", "ask"), [(401, "Is the credential right?"), (404, " the base?")])
+def test_a_server_that_refuses_every_call(conform: Run, own: list[str], tmp_path: Path, status: int, ask: str) -> None:
+    junit, page = tmp_path / "found.xml", tmp_path / "found.html"
+    spec = tmp_path / "specs/own.yaml"
+    spec.write_text(SPEC.replace('"405": {description: No.}', "4XX: {description: No.}"))
+    reports = ["--junit", str(junit), "--report", str(page), "--only", "getThing"]
+    with answering(reply(status, b"{}")) as (url, _):
+        code, out, err = conform(*own, "--url", url, *reports, "--examples", "2", "--phases", "fuzzing")
+    assert code == 1 and "no findings" in out
+    assert "error: no call was accepted" in err and f" × {status})" in err and ask in err
+    suite = ET.fromstring(junit.read_text())
+    assert suite.get("errors") == "1" and ask in str([one.get("message") for one in suite.iter("error")])
+    assert '<p class="bad">' in page.read_text() and ask in readable(page)
 
 
 def test_a_server_that_hangs(conform: Run, own: list[str]) -> None:

@@ -17,12 +17,12 @@ from typing import Any, ClassVar
 import pytest
 
 from emulator.cli import main
-from emulator.conform import files, running
+from emulator.conform import files
 from emulator.conform.address import address
 from emulator.conform.curl import Secrets, curl
-from emulator.conform.outcome import Outcome, Step
-from emulator.conform.plan import Plan, at_most, changes, chosen
-from emulator.conform.report import explained, findings
+from emulator.conform.outcome import Outcome, Step, Tally
+from emulator.conform.plan import Plan, asks_credential, at_most, changes, chosen, label
+from emulator.conform.report import explained, findings, trouble
 from emulator.contract.document import Document, open_document
 from emulator.errors import Misused
 from emulator.service import spec_files
@@ -102,7 +102,7 @@ WRONG = {
 
 @pytest.mark.parametrize("what", WRONG)
 def test_wrong_use(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, what: str) -> None:
-    monkeypatch.setattr(running, "perform", None)
+    monkeypatch.setattr("emulator.conform.command.perform", None)
     arguments, says = WRONG[what]
     assert main(["conform", "plainchat", *arguments]) == 2
     out, err = capsys.readouterr()
@@ -140,6 +140,11 @@ class Terminal:
         return self.answer
 
 
+def whole(plan: Plan) -> Outcome:
+    """What comes of a run in which each operation was called, and answered as it should be."""
+    return Outcome(finished=True, tallies={label(one): Tally(1, {200: 1}) for one in plan.operations})
+
+
 @pytest.mark.parametrize(("answer", "arguments", "called"), [("y\n", [], True), ("n\n", [], False), ("", [], False)])
 def test_another_machine_is_called_when_somebody_agrees(
     capsys: pytest.CaptureFixture[str],
@@ -153,7 +158,7 @@ def test_another_machine_is_called_when_somebody_agrees(
 
     def perform(plan: Plan, heard: Any) -> Outcome:
         performed.append(plan)
-        return Outcome(finished=True)
+        return whole(plan)
 
     monkeypatch.setattr("emulator.conform.command.perform", perform)
     monkeypatch.setattr("sys.stdin", Terminal(answer))
@@ -183,6 +188,58 @@ def test_what_changes_something() -> None:
     assert not {"sendMessage", "deleteGroup", "importConversations", "generateTitle"} & reads
     assert [one.id for one in chosen(deskchat, ["GET /chat/search"], False)] == ["searchChats"]
     assert at_most(2, 10) > at_most(1, 10) > at_most(1, 1) > 0
+
+
+# ---- Whether all was tried ----
+
+
+def planned(document: Document, phases: tuple[str, ...] = ("fuzzing",)) -> Plan:
+    operations = tuple(document.operations.values())
+    return Plan(document, address(HERE + "/", document), operations, {}, Path(), 0, 1, phases, False, 1, 1.0)
+
+
+def test_a_run_that_left_operations_out_is_none(plainchat: Document) -> None:
+    plan = planned(plainchat)
+    outcome = whole(plan)
+    assert trouble(plan, outcome) == []
+    del outcome.tallies["GET /api/conversations/list/{username}"]
+    assert trouble(plan, outcome) == ["1 of 8 operations were never called"]
+    assert trouble(planned(plainchat, ("examples", "stateful")), outcome) == [], "there need be no example of each"
+    outcome.spent = True
+    assert trouble(plan, outcome) == [], "that is known"
+    outcome.interrupted, outcome.broken = True, "x"
+    assert trouble(plan, outcome) == [], "that is known, too"
+
+
+def test_a_run_without_a_right_credential_is_none() -> None:
+    plan = planned(open_document(SPECS["toolchat"]))
+    outcome = whole(plan)
+    locked = [label(one) for one in plan.operations if asks_credential(plan.document, one)]
+    assert 2 < len(locked) < len(plan.operations)
+    outcome.warnings = {"missing_auth": locked[1:]}
+    assert trouble(plan, outcome) == []
+    outcome.warnings = {"missing_auth": locked}
+    assert trouble(plan, outcome) == ["no operation that asks for a credential accepted it. Is it right?"]
+    for tally in outcome.tallies.values():
+        tally.statuses = {401: 2}
+    (why,) = trouble(plan, outcome)
+    assert why.startswith("no call was accepted") and f"({len(plan.operations) * 2} × 401)" in why.replace(
+        "replies: ", ""
+    )
+
+
+def test_how_deep_a_reply_nests() -> None:
+    pytest.importorskip("schemathesis")
+    from emulator.conform.inside import Nesting
+
+    def depth(media: str, *chunks: bytes) -> int:
+        nesting = Nesting(media)
+        return [nesting.depth(chunk) for chunk in chunks][-1]
+
+    assert depth("application/json", b'{"a": [[', b'1], {"b": []}]}') == 4
+    assert depth("application/problem+json", b'{"[[\\', b'"[[[": "\\\\", "c": [', b"]}") == 2
+    assert depth("text/event-stream", b"data: [[\n", b'data: "[\n\ndata: [', b"1\n") == 2
+    assert depth("text/html", b"[[[[") == 0
 
 
 # ---- Lines for the shell ----
@@ -295,8 +352,8 @@ def test_files_say_anything(plainchat: Document) -> None:
     where = address(HERE, plainchat)
     plan = Plan(plainchat, where, operations, {}, Path(), 0, 1, ("fuzzing",), False, 1, 1.0)
     tree = ET.fromstring(files.junit(plan, outcome, Secrets({})).encode())
-    assert [len(list(tree.iter(name))) for name in ("testcase", "failure", "skipped")] == [9, 2, 7]
-    assert json.dumps([tree.get(name) for name in ("tests", "failures", "skipped")]) == '["9", "2", "7"]'
+    assert [len(list(tree.iter(name))) for name in ("testcase", "failure", "skipped")] == [10, 2, 7]
+    assert json.dumps([tree.get(name) for name in ("tests", "failures", "skipped")]) == '["10", "2", "7"]'
     page = files.page(plan, outcome, Secrets({})).encode().decode()
     assert "<script>" not in page and "&lt;script&gt;" in page and "\x00" not in page and "\x1b" not in page
 

@@ -182,9 +182,9 @@ def _tell(asked: Asked, plan: Plan, outcome: Outcome) -> int:
     for file, text in ((asked.junit, files.junit), (asked.page, files.page)):
         if file is not None:
             _write(file, text(plan, outcome, secrets))
-    trouble = outcome.unreachable or outcome.broken
-    if trouble and not outcome.interrupted:
-        print(f"error: {plain(secrets.hide(trouble))}", file=sys.stderr)
+    trouble = report.trouble(plan, outcome)
+    for one in trouble:
+        print(f"error: {plain(secrets.hide(one))}", file=sys.stderr)
     if outcome.interrupted:
         return INTERRUPTED
     return FOUND if outcome.findings or trouble else FINE

@@ -30,6 +30,8 @@ from schemathesis.engine.recorder import Request
 
 CHECKS = "emulator.contract.checks"
 TELL_SECONDS = 0.1
+DEEPEST = 200
+"""Levels of a reply in JSON. What reads one calls itself for each level, and ends in the middle of one too many."""
 MOST_BYTES = 64 * 1024 * 1024
 """Of one reply. A longer one is given up."""
 MOST_WAITS = 4
@@ -117,16 +119,24 @@ class Counter:
     def bound(self, response: requests.Response) -> None:
         """Give up a reply that is too long, or that comes for too long."""
         raw: Any = response.raw
+        request = response.request
         events_come = "text/event-stream" in response.headers.get("content-type", "")
         until = time.monotonic() + self._timeout * MOST_WAITS
         stream, read1 = raw.stream, raw.read1
+        nesting = Nesting(response.headers.get("content-type", ""))
         size = 0
 
         def passed(chunk: bytes) -> bytes:
             nonlocal size
             size += len(chunk)
+            if nesting.depth(chunk) > DEEPEST:
+                raise requests.exceptions.ContentDecodingError(
+                    f"the reply nests deeper than {DEEPEST} levels", request=request
+                )
             if size > MOST_BYTES:
-                raise requests.exceptions.ContentDecodingError(f"the reply is longer than {MOST_BYTES} bytes")
+                raise requests.exceptions.ContentDecodingError(
+                    f"the reply is longer than {MOST_BYTES} bytes", request=request
+                )
             if not events_come and time.monotonic() > until:
                 raise requests.exceptions.ReadTimeout(
                     f"the reply did not end within {self._timeout * MOST_WAITS:g} seconds", request=response.request
@@ -141,6 +151,38 @@ class Counter:
         raw.read1 = lambda *given, **named: passed(read1(*given, **named))
 
 
+class Nesting:
+    """How deep the JSON of a reply goes, chunk by chunk. Each line of a stream of events begins anew."""
+
+    def __init__(self, media_type: str) -> None:
+        self._lines = "text/event-stream" in media_type
+        self._counts = self._lines or "json" in media_type
+        self._depth = self._deepest = 0
+        self._quoted = False
+        self._rest = b""
+
+    def depth(self, chunk: bytes) -> int:
+        """The deepest level so far."""
+        if not self._counts:
+            return 0
+        chunk = self._rest + chunk
+        self._rest = b"\\" if re.search(rb"(?<!\\)(\\\\)*\\\Z", chunk) else b""
+        for found in re.finditer(rb'\\.|["\n\[\]{}]', chunk, re.DOTALL):
+            sign = found[0]
+            if sign == b'"':
+                self._quoted = not self._quoted
+            elif sign == b"\n" and self._lines:
+                self._depth, self._quoted = 0, False
+            elif self._quoted or sign[:1] == b"\\":
+                continue
+            elif sign in b"[{":
+                self._depth += 1
+                self._deepest = max(self._deepest, self._depth)
+            elif sign in b"]}":
+                self._depth -= 1
+        return self._deepest
+
+
 def main() -> int:
     """Do the job on stdin; returns the exit code."""
     job = json.load(sys.stdin)
@@ -148,6 +190,8 @@ def main() -> int:
     os.dup2(2, 1)
     counter = Counter(tell, job)
     counter.install()
+    # A thread that ends with an error takes the rest of its phase with it, and schemathesis says nothing of that.
+    threading.excepthook = lambda ended: tell(kind="fatal", what=f"{ended.exc_type.__name__}: {ended.exc_value}")
     if importlib.util.find_spec(CHECKS) is not None:
         module = importlib.import_module(CHECKS)
         tell(kind="checks", sentences={one.name: one.sentence for one in module.CHECKS})
@@ -271,21 +315,22 @@ class Reporter(EventHandler[Any]):
 
 
 def _tally(recorder: Any) -> dict[str, Any]:
-    """Calls, those accepted, and checks passed and failed, by operation."""
+    """Calls, the statuses of those by the documented method, and checks passed and failed, by operation."""
     calls: dict[str, int] = {}
-    accepted: dict[str, int] = {}
+    statuses: dict[str, dict[int, int]] = {}
     checks: dict[str, dict[str, list[int]]] = {}
     for id, node in recorder.cases.items():
         operation = node.value.operation.label
         interaction = recorder.interactions.get(id)
         if interaction is not None:
             calls[operation] = calls.get(operation, 0) + 1
-            if interaction.response is not None and 200 <= interaction.response.status_code < 300:
-                accepted[operation] = accepted.get(operation, 0) + 1
+            if interaction.response is not None and interaction.request.method == node.value.operation.method.upper():
+                counted = statuses.setdefault(operation, {})
+                counted[interaction.response.status_code] = counted.get(interaction.response.status_code, 0) + 1
         for check in recorder.checks.get(id, ()):
             counts = checks.setdefault(operation, {}).setdefault(check.name, [0, 0])
             counts[check.status is not Status.SUCCESS] += 1
-    return {"calls": calls, "accepted": accepted, "checks": checks}
+    return {"calls": calls, "statuses": statuses, "checks": checks}
 
 
 def _steps(error: Exception) -> list[dict[str, Any]]:

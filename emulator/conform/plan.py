@@ -76,6 +76,12 @@ def changes(operation: Operation) -> bool:
     return not marked if isinstance(marked, bool) else operation.method not in SAFE
 
 
+def asks_credential(document: Document, operation: Operation) -> bool:
+    """Whether the spec says that a call needs a credential."""
+    ways = operation.raw.get("security", document.raw.get("security")) or []
+    return bool(ways) and all(ways)
+
+
 def label(operation: Operation) -> str:
     """How schemathesis names it."""
     return f"{operation.method} {operation.path}"

@@ -263,8 +263,12 @@ paths:
     post:
       operationId: readThing
       x-changes-nothing: true
-      parameters: [{name: id, in: path, required: true, schema: {type: integer}}]
+      parameters: [{name: id, in: path, required: true, schema: {type: string, enum: [all, "7"]}}]
       responses: {"200": {description: Read.}, "400": {description: No.}, "405": {description: No.}}
+  /things/all:
+    post:
+      operationId: addThings
+      responses: {"200": {description: Added.}, "405": {description: No.}}
   /things/latest/take:
     get:
       operationId: takeThing
@@ -333,6 +337,7 @@ def test_marks_say_what_changes_something(conform: Run, own: list[str]) -> None:
     assert {method for method, _, _ in (call.partition(" ") for call in got)} <= {"GET", "POST", "OPTIONS"}
     assert any(call.startswith("POST /things/") for call in got), "it is marked as a read"
     assert not [call for call in got if "take" in call], "it is marked as no read"
+    assert "POST /things/all" not in got, "the other POST is the read"
     assert "reads   POST    /things/{id}  readThing" in err
 
 
@@ -491,7 +496,7 @@ def test_stopped(own: list[str], tmp_path: Path, tables: Path, number: int, code
     assert process.returncode == code, err
     assert "Traceback" not in out + err and list(temporary.iterdir()) == []
     if number == signal.SIGINT:
-        assert "Stopped before the end" in out and "1. listThings · " in out and " requests to 4 " in out
+        assert "Stopped before the end" in out and "1. listThings · " in out and " requests to 5 " in out
 
 
 def test_a_terminal_shows_one_line_that_changes() -> None:

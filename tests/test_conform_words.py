@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
+import requests
 
 from emulator.cli import main
 from emulator.conform import files
@@ -240,6 +241,56 @@ def test_how_deep_a_reply_nests() -> None:
     assert depth("application/problem+json", b'{"[[\\', b'"[[[": "\\\\", "c": [', b"]}") == 2
     assert depth("text/event-stream", b"data: [[\n", b'data: "[\n\ndata: [', b"1\n") == 2
     assert depth("text/html", b"[[[[") == 0
+
+
+# ---- What a read-only run lets out ----
+
+TWICE = """openapi: 3.1.0
+info: {title: Twice, version: "1"}
+paths:
+  /items/{id}:
+    post: {operationId: readItem, x-changes-nothing: true, responses: {"200": {description: Read.}}}
+    get: {operationId: getItem, responses: {"200": {description: Read.}}}
+  /items/create:
+    post: {operationId: createItem, responses: {"200": {description: Made.}}}
+    get: {operationId: takeItem, x-changes-nothing: false, responses: {"200": {description: Taken.}}}
+  /items/{id}/{part}.txt:
+    get: {operationId: burnItem, x-changes-nothing: false, responses: {"200": {description: Burnt.}}}
+"""
+LET_OUT = {
+    ("POST", "/items/7"): True,
+    ("POST", "/items/create"): False,
+    ("POST", "/items/%63reate"): False,
+    ("POST", "/items/create/"): False,
+    ("GET", "/items/create"): False,
+    ("HEAD", "/items/create"): False,
+    ("HEAD", "/items/7"): True,
+    ("GET", "/items/7/a.txt"): False,
+    ("GET", "/other"): True,
+    ("OPTIONS", "/items/create"): True,
+    ("PUT", "/items/7"): False,
+    ("TRACE", "/other"): False,
+}
+
+
+@pytest.mark.parametrize(("method", "path"), LET_OUT)
+def test_what_a_read_only_run_lets_out(tmp_path: Path, method: str, path: str) -> None:
+    pytest.importorskip("schemathesis")
+    from emulator.conform.inside import Counter, Withheld
+
+    (tmp_path / "twice.yaml").write_text(TWICE)
+    plan = planned(open_document(tmp_path / "twice.yaml", own=True))
+    told: list[Any] = []
+    job = {"budget": 1, "timeout": 1.0, "read_only": True, "known": plan.known()}
+    counter = Counter(lambda **line: told.append(line), job)  # type: ignore[arg-type]
+    request = requests.Request(method, HERE + path).prepare()
+    if LET_OUT[method, path]:
+        counter.take(request)
+        assert counter.sent == 1
+    else:
+        with pytest.raises(Withheld):
+            counter.take(request)
+        assert counter.sent == 0
 
 
 # ---- Lines for the shell ----

@@ -28,6 +28,8 @@ from schemathesis.engine import Status, events
 from schemathesis.engine.errors import ServerUnavailable
 from schemathesis.engine.recorder import Request
 
+from emulator.contract.lookup import Lookup, Undecodable
+
 CHECKS = "emulator.contract.checks"
 TELL_SECONDS = 0.1
 DEEPEST = 200
@@ -80,8 +82,7 @@ class Counter:
         self._most: int = job["budget"]
         self._timeout: float = job["timeout"]
         self._read_only: bool = job["read_only"]
-        self._let_out = [(method, re.compile(path)) for method, path in job["let_out"]]
-        self._kept_in = [(method, re.compile(path)) for method, path in job["kept_in"]]
+        self._known: Lookup[bool] = Lookup(job["known"])
         self._lock = threading.Lock()
         self._told = 0.0
         self._send = HTTPAdapter.send
@@ -112,9 +113,13 @@ class Counter:
                 self._tell(kind="sent", requests=self.sent)
 
     def _may_go(self, method: str, path: str) -> bool:
-        if any(method == one and pattern.fullmatch(path) for one, pattern in self._let_out):
-            return True
-        return method in SAFE and not any(method == one and pattern.fullmatch(path) for one, pattern in self._kept_in)
+        try:
+            found = self._known.find(method, path)
+        except Undecodable:
+            found = None
+        if found is None or found.target is None:
+            return method in SAFE
+        return found.target
 
     def bound(self, response: requests.Response) -> None:
         """Give up a reply that is too long, or that comes for too long."""

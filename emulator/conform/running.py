@@ -68,8 +68,7 @@ def _job(plan: Plan, rules: Path) -> dict[str, Any]:
         "budget": plan.most,
         "timeout": plan.timeout,
         "read_only": plan.read_only,
-        "let_out": plan.let_out(),
-        "kept_in": plan.kept_in(),
+        "known": plan.known(),
         "asked_first": plan.asked_first(),
         "arguments": [
             *("--config-file", str(rules), "--no-color", "run", str(plan.document.file.absolute())),

@@ -373,6 +373,24 @@ def test_a_server_that_always_answers_wrongly(conform: Run, tmp_path: Path) -> N
             assert f"get-{name} · GET /{name} · {check}\n" in out
 
 
+def test_passwords_of_the_machine_stay_there(
+    conform: Run, own: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "netrc").write_text("machine 127.0.0.1 login me password hunter2\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    sent: set[str | None] = set()
+
+    def note(handler: BaseHTTPRequestHandler) -> None:
+        sent.add(handler.headers.get("authorization"))
+        reply(200, b"[]")(handler)
+
+    with answering(note) as (url, _):
+        conform(
+            *own, "--url", url, "--only", "listThings", "--phases", "examples", "--header", "Authorization: Bearer mine"
+        )
+    assert sent == {"Bearer mine"}
+
+
 def test_a_thread_that_dies_in_the_run_is_told(
     conform: Run, own: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

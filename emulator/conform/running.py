@@ -88,6 +88,8 @@ def _started(folder: Path, log: Any, plan: Plan) -> Iterator[subprocess.Popen[by
     ]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("SCHEMATHESIS_")}
     environment |= {"PYTHONPATH": os.pathsep.join(paths), "PYTHONHASHSEED": "0", "PYTHONUTF8": "1"}
+    # A password that lies there is not for this server, and would take the place of the header that was given.
+    environment["NETRC"] = os.devnull
     if plan.address.loopback:
         environment |= {"NO_PROXY": "*", "no_proxy": "*"}
     process = subprocess.Popen(

@@ -20,7 +20,7 @@ import requests
 from emulator.cli import main
 from emulator.conform import files
 from emulator.conform.address import address
-from emulator.conform.curl import Secrets, curl
+from emulator.conform.curl import SHORTEST, Secrets, curl
 from emulator.conform.outcome import Outcome, Step, Tally
 from emulator.conform.plan import Plan, asks_credential, at_most, changes, chosen, label
 from emulator.conform.report import explained, findings, trouble
@@ -381,6 +381,31 @@ def test_secrets_are_hidden_wherever_they_come_back() -> None:
     )
     line = curl(Step("GET", HERE, {"x-key": "k1", "Authorization": "Bearer wrong"}, None, 0), secrets)
     assert '-H "x-key: $X_KEY"' in line and "'Authorization: Bearer wrong'" in line
+
+
+def test_a_secret_is_hidden_however_it_is_written() -> None:
+    secrets = Secrets({"Authorization": 'Bearer a/b"c&d+e=f', "Cookie": "sid=opensesame; theme=night-owl"})
+    forms = [r"a\/b\"c&d+e=f", "a/b&quot;c&amp;d+e=f", 'a/b"c&amp;d+e=f', "a%2Fb%22c%26d%2Be%3Df"]
+    assert [secrets.hide(form) for form in forms] == ["$AUTHORIZATION"] * len(forms)
+    assert secrets.hide("opensesame night-owl") == "$COOKIE $COOKIE"
+
+
+@pytest.mark.parametrize("before", range(340, 420, 3))
+def test_no_part_of_a_long_secret_is_shown(plainchat: Document, before: int) -> None:
+    letters = "".join(chr(97 + (at * at) % 26) for at in range(1000))
+    body = json.dumps({"a": "y" * before, "token": letters})
+    reply = {"status": 200, "type": "text/html", "body": body[: before + 500], "size": len(body)}
+    finding = {"operation": "POST /api/chat", "check": "c", "phase": "fuzzing", "title": "t", "message": body}
+    outcome = Outcome()
+    outcome.take({"kind": "finding", **finding, "what": f"{'x' * before}{letters}", "reply": reply, "steps": []})
+    told = explained(planned(plainchat), outcome, outcome.findings[0], Secrets({"X-Key": letters}))
+    assert letters[:SHORTEST] not in str(told)
+
+
+def test_the_beginning_of_a_secret_is_one() -> None:
+    secrets = Secrets({"Authorization": "Bearer 0123456789abcdefghij"})
+    assert secrets.hide("it was 0123456789abcdefgh… and 0123456") == "it was $AUTHORIZATION… and $AUTHORIZATION"
+    assert secrets.hide("Bearer 012 of 0123456789") == "Bearer 012 of $AUTHORIZATION"
 
 
 def test_a_long_body_is_left_out() -> None:

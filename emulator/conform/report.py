@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any, TextIO
 
 from tabulate import tabulate
@@ -83,11 +84,12 @@ def table(plan: Plan, outcome: Outcome) -> str:
 
 def explained(plan: Plan, outcome: Outcome, finding: Finding, secrets: Secrets) -> list[tuple[str, str]]:
     """What there is to say of a finding, named."""
+    finding = _hidden(finding, secrets)
     about = said(plan.document, finding, outcome.sentences)
     spec = f"{about.place}: {about.sentence}" if about.sentence else about.place
     found = [("expected", about.expected), ("got", about.got), ("spec", spec)]
     if finding.reply is not None and finding.reply.body:
-        found.append(("reply", shown(finding.reply.body)))
+        found.append(("reply", shown(finding.reply.body, secrets.hide)))
     # A secret in a request has its variable already; the rest may have come back from the server.
     found = [(name, plain(secrets.hide(text))) for name, text in found if text]
     found += [("before", curl(step, secrets)) for step in finding.steps[:-1]]
@@ -95,6 +97,24 @@ def explained(plan: Plan, outcome: Outcome, finding: Finding, secrets: Secrets) 
     for step in finding.after:
         found += [("after", curl(step, secrets)), ("answered", str(step.status))]
     return found
+
+
+def _hidden(finding: Finding, secrets: Secrets) -> Finding:
+    """A finding without secrets in what is quoted. Before that is shortened: half a secret is one as well."""
+
+    def hide(value: Any) -> Any:
+        if isinstance(value, list):
+            return [hide(one) for one in value]
+        return secrets.hide(value) if isinstance(value, str) else value
+
+    reply = finding.reply
+    return replace(
+        finding,
+        title=hide(finding.title),
+        message=hide(finding.message),
+        about={name: hide(value) for name, value in finding.about.items()},
+        reply=None if reply is None else replace(reply, type=hide(reply.type), body=hide(reply.body)),
+    )
 
 
 def title(plan: Plan, finding: Finding) -> str:

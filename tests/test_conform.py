@@ -433,6 +433,45 @@ def test_a_server_that_hangs(conform: Run, own: list[str]) -> None:
     assert re.search(rf"curl -i .*{url}/things", out)
 
 
+def drip(handler: BaseHTTPRequestHandler, head: bytes, piece: bytes) -> None:
+    """A reply that never ends, each of its pieces well in time."""
+    handler.wfile.write(b"HTTP/1.1 " + head)
+    while True:
+        handler.wfile.write(piece)
+        time.sleep(0.05)
+
+
+DRIPS = {
+    "body": (b"200 OK\r\nContent-Type: application/json\r\n\r\n", b" "),
+    "continue": (b"100 Continue\r\n\r\n", b"HTTP/1.1 100 Continue\r\n\r\n"),
+    "stream": (b"200 OK\r\nContent-Type: text/event-stream\r\n\r\n", b"data: {}\n\n"),
+    "chunk": (b"200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n", b"0"),
+}
+
+
+@pytest.mark.parametrize("what", DRIPS)
+def test_a_server_that_never_comes_to_an_end(conform: Run, own: list[str], what: str) -> None:
+    asked = []
+
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        asked.append(handler.path)
+        # Who asks for the root is one of schemathesis' own questions.
+        if len(asked) == 1 or (handler.path == "/") != (what == "stream"):
+            reply(200, b"[]")(handler)
+        else:
+            drip(handler, *DRIPS[what])
+
+    begun = time.monotonic()
+    with answering(answer) as (url, _):
+        arguments = ["--only", "listThings", "--phases", "examples,coverage", "--timeout", "0.2", "--budget", "6"]
+        code, out, _ = conform(*own, "--url", url, *arguments)
+    assert time.monotonic() - begun < 20
+    if what == "stream":
+        assert len(asked) > 3, "it goes on after its question"
+    else:
+        assert code == 1 and "the reply did not end within 0.8 seconds" in out
+
+
 def test_a_server_that_dies(conform: Run, own: list[str]) -> None:
     left = [6]
 

@@ -7,11 +7,13 @@ schemathesis itself prints goes to stderr. Every request of the process passes `
 from __future__ import annotations
 
 import base64
+import contextlib
 import importlib
 import importlib.util
 import json
 import os
 import re
+import socket
 import sys
 import threading
 import time
@@ -27,6 +29,8 @@ from schemathesis.core.failures import Failure
 from schemathesis.engine import Status, events
 from schemathesis.engine.errors import ServerUnavailable
 from schemathesis.engine.recorder import Request
+from urllib3.connection import HTTPConnection
+from urllib3.exceptions import HTTPError
 
 from emulator.contract.lookup import Lookup, Undecodable
 
@@ -37,7 +41,7 @@ DEEPEST = 200
 MOST_BYTES = 64 * 1024 * 1024
 """Of one reply. A longer one is given up."""
 MOST_WAITS = 4
-"""A reply that is no event stream may take this many times the timeout of a single wait."""
+"""A call may take this many times the timeout of a single wait, from its connection to the end of its reply."""
 SHOWN_BYTES = 4_000
 """Of a reply in a finding."""
 KEPT_BYTES = 100_000
@@ -86,6 +90,8 @@ class Counter:
         self._lock = threading.Lock()
         self._told = 0.0
         self._send = HTTPAdapter.send
+        # Of the request that a thread is at.
+        self._here = threading.local()
 
     def install(self) -> None:
         """Stand in the way of every request that this process makes by `requests`."""
@@ -93,11 +99,30 @@ class Counter:
 
         def counted(adapter: HTTPAdapter, request: requests.PreparedRequest, *more: Any, **options: Any) -> Any:
             counter.take(request)
-            response = send(adapter, request, *more, **options)
-            counter.bound(response)
+            deadline = counter._here.deadline = Deadline(counter._timeout * MOST_WAITS, request)
+            try:
+                response = send(adapter, request, *more, **options)
+            except OSError:
+                deadline.end()
+                raise
+            counter.bound(response, deadline)
             return response
 
+        connect, answered = HTTPConnection._new_conn, HTTPConnection.getresponse
+
+        def connected(connection: HTTPConnection) -> socket.socket:
+            found: socket.socket = connect(connection)
+            counter._here.deadline.holds(found)
+            return found
+
+        def awaited(connection: HTTPConnection) -> Any:
+            # The socket may be that of an earlier call.
+            counter._here.deadline.holds(connection.sock)
+            return answered(connection)
+
         HTTPAdapter.send = counted  # type: ignore[method-assign, assignment]
+        HTTPConnection._new_conn = connected  # type: ignore[method-assign, assignment]
+        HTTPConnection.getresponse = awaited  # type: ignore[method-assign, assignment]
 
     def take(self, request: requests.PreparedRequest) -> None:
         """Count one. Raises Withheld, or Spent when there is none left."""
@@ -121,12 +146,10 @@ class Counter:
             return method in SAFE
         return found.target
 
-    def bound(self, response: requests.Response) -> None:
+    def bound(self, response: requests.Response, deadline: Deadline) -> None:
         """Give up a reply that is too long, or that comes for too long."""
         raw: Any = response.raw
         request = response.request
-        events_come = "text/event-stream" in response.headers.get("content-type", "")
-        until = time.monotonic() + self._timeout * MOST_WAITS
         stream, read1 = raw.stream, raw.read1
         nesting = Nesting(response.headers.get("content-type", ""))
         size = 0
@@ -142,18 +165,63 @@ class Counter:
                 raise requests.exceptions.ContentDecodingError(
                     f"the reply is longer than {MOST_BYTES} bytes", request=request
                 )
-            if not events_come and time.monotonic() > until:
-                raise requests.exceptions.ReadTimeout(
-                    f"the reply did not end within {self._timeout * MOST_WAITS:g} seconds", request=response.request
-                )
             return chunk
 
         def bounded_stream(*given: Any, **named: Any) -> Iterator[bytes]:
-            for chunk in stream(*given, **named):
-                yield passed(chunk)
+            try:
+                for chunk in stream(*given, **named):
+                    yield passed(chunk)
+            except (HTTPError, OSError):
+                deadline.end()
+                raise
+            deadline.end()
 
-        raw.stream = bounded_stream
-        raw.read1 = lambda *given, **named: passed(read1(*given, **named))
+        def bounded_read1(*given: Any, **named: Any) -> bytes:
+            try:
+                chunk = passed(read1(*given, **named))
+            except (HTTPError, OSError):
+                deadline.end()
+                raise
+            if not chunk:
+                deadline.end()
+            return chunk
+
+        raw.stream, raw.read1 = bounded_stream, bounded_read1
+
+
+class Deadline:
+    """Ends a call that takes too long, in whichever part of it. The timeout of a socket is for one wait, and a server
+    that sends a byte in each of them keeps its caller for ever."""
+
+    def __init__(self, seconds: float, request: requests.PreparedRequest) -> None:
+        self._seconds = seconds
+        self._request = request
+        self._over = False
+        self._sockets: list[socket.socket] = []
+        self._timer = threading.Timer(seconds, self._hang_up)
+        self._timer.daemon = True
+        self._timer.start()
+
+    def holds(self, one: socket.socket) -> None:
+        """The call goes by this socket."""
+        self._sockets.append(one)
+        if self._over:
+            self._hang_up()
+
+    def _hang_up(self) -> None:
+        self._over = True
+        for one in self._sockets:
+            with contextlib.suppress(OSError):
+                # Not that of the class: with TLS it would take the socket from under whoever reads.
+                socket.socket.shutdown(one, socket.SHUT_RDWR)
+
+    def end(self) -> None:
+        """The call is over. Raises when it seems to be because time was."""
+        self._timer.cancel()
+        if self._over:
+            what = f"the reply did not end within {self._seconds:g} seconds"
+            # Not a ReadTimeout: schemathesis reads the seconds out of the words that one of those has.
+            raise requests.exceptions.Timeout(what, request=self._request)
 
 
 class Nesting:
@@ -251,7 +319,7 @@ def _reason(error: BaseException) -> str:
         found = re.search(r"(certificate verify failed[^(')]*|[A-Z0-9_]{6,}|wrong version number)", str(error))
         return f"TLS: {found[1].strip() if found else error}"
     if isinstance(error, requests.exceptions.Timeout):
-        return "no answer in time"
+        return str(error) if str(error).startswith("the reply") else "no answer in time"
     said = re.search(r"\[Errno -?\d+\] ([^'\")]+)", str(error))
     return said[1] if said else str(error).rpartition("(")[2].strip("')\" ") or type(error).__name__
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import socket
 import subprocess
 import threading
 import xml.etree.ElementTree as ET
@@ -47,7 +48,7 @@ ADDRESSES = {
     ("dify", "http://127.8.0.1:8787/dify/v1"): ("http://127.8.0.1:8787/dify/v1", "/dify/v1", True),
     ("ruoyi", "http://localhost/"): ("http://localhost", "", True),
     ("ruoyi", "http://[::1]:80/dev-api"): ("http://[::1]:80/dev-api", "/dev-api", True),
-    ("plainchat", "HTTP://Host.localhost"): ("http://host.localhost", "", True),
+    ("plainchat", "HTTP://LocalHost"): ("http://localhost", "", True),
     ("plainchat", "https://localhost.example"): ("https://localhost.example", "", False),
     ("plainchat", "http://10.0.0.1/x"): ("http://10.0.0.1/x", "/x", False),
 }
@@ -57,6 +58,19 @@ ADDRESSES = {
 def test_a_base(backend: str, given: str) -> None:
     found = address(given, open_document(SPECS[backend]))
     assert (found.url, found.path, found.loopback) == ADDRESSES[backend, given]
+
+
+@pytest.mark.parametrize(("resolved", "here"), [("127.0.0.2", True), ("::1", True), ("192.0.2.1", False), ("", False)])
+def test_a_name_of_this_machine_is_one_if_it_leads_here(
+    plainchat: Document, monkeypatch: pytest.MonkeyPatch, resolved: str, here: bool
+) -> None:
+    def look(host: str, port: None) -> list[Any]:
+        if not resolved:
+            raise socket.gaierror
+        return [(None, None, None, "", (resolved, 0))]
+
+    monkeypatch.setattr(socket, "getaddrinfo", look)
+    assert address("http://chat.localhost", plainchat).loopback is here
 
 
 @pytest.mark.parametrize(
@@ -72,6 +86,11 @@ def test_a_base(backend: str, given: str) -> None:
         ("https://host/v 1", "without ?, #"),
         ("https://host:port/v1", "cannot be read"),
         ("https://[::1/v1", "cannot be read"),
+        ("http://0.0.0.0\\.localhost/v1", "no backslash"),
+        ("http://localhost/\\host/v1", "no backslash"),
+        ("http://[::1]x:1/v1", "by its name or address"),
+        ("http://a%2fb.localhost/v1", "by its name or address"),
+        ("http://a,b/v1", "by its name or address"),
         ("https://host", "Give https://host/v1, or, where they stand right below it, https://host/ with the slash"),
         ("https://host/dify", "Give https://host/dify/v1, or"),
     ],

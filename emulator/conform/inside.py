@@ -388,9 +388,11 @@ class Reporter(EventHandler[Any]):
 
 
 def _tally(recorder: Any) -> dict[str, Any]:
-    """Calls, the statuses of those by the documented method, and checks passed and failed, by operation."""
+    """Calls, the statuses of those by the documented method, streams cut short, and checks passed and failed, by
+    operation."""
     calls: dict[str, int] = {}
     statuses: dict[str, dict[int, int]] = {}
+    cut: dict[str, int] = {}
     checks: dict[str, dict[str, list[int]]] = {}
     for id, node in recorder.cases.items():
         operation = node.value.operation.label
@@ -400,10 +402,12 @@ def _tally(recorder: Any) -> dict[str, Any]:
             if interaction.response is not None and interaction.request.method == node.value.operation.method.upper():
                 counted = statuses.setdefault(operation, {})
                 counted[interaction.response.status_code] = counted.get(interaction.response.status_code, 0) + 1
+            if interaction.response is not None and interaction.response.stream_cut_short:
+                cut[operation] = cut.get(operation, 0) + 1
         for check in recorder.checks.get(id, ()):
             counts = checks.setdefault(operation, {}).setdefault(check.name, [0, 0])
             counts[check.status is not Status.SUCCESS] += 1
-    return {"calls": calls, "statuses": statuses, "checks": checks}
+    return {"calls": calls, "statuses": statuses, "cut": cut, "checks": checks}
 
 
 def _steps(error: Exception) -> list[dict[str, Any]]:

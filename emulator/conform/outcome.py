@@ -54,11 +54,12 @@ class Finding:
 
 @dataclass(slots=True)
 class Tally:
-    """What was counted for an operation. `statuses` are those of calls by its own method, `checks` are passed and
-    failed by name."""
+    """What was counted for an operation. `statuses` are those of calls by its own method, `cut` is the number
+    of streams whose end was not waited for, `checks` are passed and failed by name."""
 
     calls: int = 0
     statuses: dict[int, int] = field(default_factory=dict)
+    cut: int = 0
     checks: dict[str, list[int]] = field(default_factory=dict)
 
     @property
@@ -118,6 +119,8 @@ class Outcome:
     def _count(self, line: Mapping[str, Any]) -> None:
         for name, calls in line["calls"].items():
             self._tally(name).calls += calls
+        for name, cut in line["cut"].items():
+            self._tally(name).cut += cut
         for name, statuses in line["statuses"].items():
             counted = self._tally(name).statuses
             for status, count in statuses.items():

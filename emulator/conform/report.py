@@ -182,6 +182,12 @@ def notes(plan: Plan, outcome: Outcome) -> list[str]:
         found.append(f"Stopped at {outcome.requests} requests, which is the budget; not everything was tried.")
     if outcome.unlinked:
         found.append("The stateful phase did nothing: no links of the spec join the operations that were chosen.")
+    for one, tally, _ in rows(plan, outcome):
+        if tally.cut:
+            streams = f"{tally.cut} stream{'s' * (tally.cut != 1)}"
+            found.append(
+                f"{streams} of {one.id} did not end in time (--timeout); no promise about streams was judged there."
+            )
     silent = _never_called(plan, outcome)
     if silent:
         found.append(f"Never called: {', '.join(silent)}.")

@@ -7,6 +7,7 @@ import os
 import pty
 import re
 import select
+import shlex
 import signal
 import socket
 import subprocess
@@ -555,6 +556,36 @@ def test_stopped(own: list[str], tmp_path: Path, tables: Path, number: int, code
     assert "Traceback" not in out + err and list(temporary.iterdir()) == []
     if number == signal.SIGINT:
         assert "Stopped before the end" in out and "1. listThings · " in out and " requests to 5 " in out
+
+
+@pytest.mark.parametrize("where", ["| true", "> /dev/full"])
+def test_reports_and_code_are_kept_where_nobody_reads(own: list[str], tmp_path: Path, where: str) -> None:
+    junit = tmp_path / "found.xml"
+    with answering(reply(200, b"{}")) as (url, _):
+        arguments = [
+            "conform",
+            *own,
+            "--url",
+            url,
+            "--junit",
+            str(junit),
+            "--only",
+            "listThings",
+            "--phases",
+            "coverage",
+        ]
+        command = shlex.join([sys.executable, "-m", "emulator", *arguments])
+        done = subprocess.run(
+            ["bash", "-c", f"set -o pipefail; {command} {where}"],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
+        )
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert ET.fromstring(junit.read_text()).find(".//failure") is not None
+    assert ("cannot be printed" in done.stderr) is (where == "> /dev/full")
 
 
 def test_a_terminal_shows_one_line_that_changes() -> None:

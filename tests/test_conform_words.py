@@ -116,6 +116,8 @@ WRONG = {
     "header's sign": (["--url", HERE, "--header", "A: hunter2\nB: c"], "Expected --header 'Name: value'"),
     "two headers": (["--url", HERE, "--header", "A: 1", "--header", "a: 2"], "gives a twice"),
     "report": (["--url", HERE, "--report", "/nowhere/at/all.html"], "/nowhere/at/all.html cannot be written"),
+    "one report": (["--url", HERE, "--report", "a.html", "--junit", "./a.html"], "both name a.html"),
+    "a folder": (["--url", HERE, "--junit", "/"], "/ cannot be written: Is a directory"),
     "elsewhere": (["--url", "http://192.0.2.1"], "http://192.0.2.1 is not this machine: say --yes"),
 }
 
@@ -127,6 +129,23 @@ def test_wrong_use(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.Monke
     assert main(["conform", "plainchat", *arguments]) == 2
     out, err = capsys.readouterr()
     assert out == "" and says in err and "hunter2" not in err
+
+
+def test_one_report_is_written_where_the_other_cannot_be(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    pytest.importorskip("schemathesis")
+
+    def perform(plan: Plan, heard: Any) -> Outcome:
+        (tmp_path / "folder").rmdir()
+        return whole(plan)
+
+    (tmp_path / "folder").mkdir()
+    monkeypatch.setattr("emulator.conform.command.perform", perform)
+    reports = ["--junit", str(tmp_path / "folder/a.xml"), "--report", str(tmp_path / "a.html")]
+    assert main(["conform", "plainchat", "--url", HERE, *reports]) == 1
+    assert "a.xml cannot be written: No such file" in capsys.readouterr().err
+    assert "no findings" in (tmp_path / "a.html").read_text()
 
 
 def test_an_unknown_backend(capsys: pytest.CaptureFixture[str]) -> None:

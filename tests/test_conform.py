@@ -392,6 +392,34 @@ def test_passwords_of_the_machine_stay_there(
     assert sent == {"Bearer mine"}
 
 
+OWN_RULES = """
+[auth]
+dynamic.openapi.x = {path = "/login", payload = {}, extract_from = "body", extract_selector = "/token"}
+
+[phases.coverage]
+unexpected-methods = ["DELETE"]
+
+[[project]]
+title = "Own"
+
+[project.phases.coverage]
+unexpected-methods = ["PATCH"]
+"""
+
+
+def test_rules_of_ones_own_cannot_undo_what_is_promised(conform: Run, own: list[str], tmp_path: Path) -> None:
+    rules = tmp_path / "specs/schemathesis.toml"
+    rules.write_text(OWN_RULES)
+    arguments = [*own, "--only", "listThings", "--phases", "coverage", "--read-only"]
+    with answering(reply(200, b"[]")) as (url, got):
+        code, out, err = conform(*arguments, "--url", url)
+        assert {call.partition(" ")[0] for call in got} == {"GET", "OPTIONS"}, err
+        assert "Withheld" not in out
+        rules.write_bytes(b"# \xff")
+        code, out, err = conform(*arguments, "--url", url)
+    assert code == 1 and "error: " in err and "utf-8" in err
+
+
 def test_a_thread_that_dies_in_the_run_is_told(
     conform: Run, own: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

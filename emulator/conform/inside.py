@@ -24,6 +24,7 @@ import requests
 from requests.adapters import HTTPAdapter
 from schemathesis import cli
 from schemathesis.cli import EventHandler
+from schemathesis.config import SchemathesisConfig
 from schemathesis.core.errors import NoLinksFound
 from schemathesis.core.failures import Failure
 from schemathesis.engine import Status, events
@@ -49,6 +50,12 @@ KEPT_BYTES = 100_000
 MOST_STEPS = 12
 """Requests in front of a failing one that a finding keeps."""
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+# Nobody signs up for an account unless an operation is called that does so.
+ALWAYS = {"auth": {"auto-signup": False}}
+# An undocumented method may do anything.
+READ_ONLY = {"phases": {"coverage": {"unexpected-methods": ["options"]}}}
 
 
 class Spent(KeyboardInterrupt):
@@ -271,6 +278,9 @@ def main() -> int:
     try:
         if not _reachable(job, tell):
             return 1
+        rule(ALWAYS)
+        if job["read_only"]:
+            rule(READ_ONLY)
         Reporter.tell = tell
         cli.handler()(Reporter)
         arguments = [*job["arguments"], *(part for item in job["headers"] for part in ("--header", item))]
@@ -285,6 +295,32 @@ def main() -> int:
     finally:
         tell(kind="end", requests=counter.sent)
     return 0
+
+
+def rule(settings: Mapping[str, Any]) -> None:
+    """Put settings over those of the file that schemathesis reads, and over what its projects say of the same."""
+    read = SchemathesisConfig.from_dict.__func__  # type: ignore[attr-defined]
+
+    def ruled(kind: type[SchemathesisConfig], /, data: dict[str, Any], **more: Any) -> SchemathesisConfig:
+        _put(data, settings)
+        projects = data.get("project")
+        for one in projects if isinstance(projects, list) else ():
+            _put(one, settings, add=False)
+        found: SchemathesisConfig = read(kind, data, **more)
+        return found
+
+    SchemathesisConfig.from_dict = classmethod(ruled)  # type: ignore[method-assign, assignment]
+
+
+def _put(data: Any, settings: Mapping[str, Any], *, add: bool = True) -> None:
+    """Put settings into a table, and with `add` into those that are not there yet. What is none is refused later."""
+    if not isinstance(data, dict):
+        return
+    for name, value in settings.items():
+        if not isinstance(value, dict):
+            data[name] = value
+        elif add or name in data:
+            _put(data.setdefault(name, {}), value, add=add)
 
 
 def _reachable(job: Mapping[str, Any], tell: Teller) -> bool:

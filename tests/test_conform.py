@@ -7,6 +7,7 @@ import os
 import pty
 import re
 import select
+import shlex
 import signal
 import socket
 import subprocess
@@ -165,7 +166,8 @@ def test_a_budget_is_never_exceeded(conform: Run, budget: int) -> None:
     with ThreadedServer(speed=0, backends=("plainchat",)) as server:
         code, out, err = conform("plainchat", "--url", f"{server.url}/plainchat", "--budget", str(budget))
         made = len(server.app.sessions.get("default").journal.entries)
-    assert (code, "error" in err) == (0, False)
+    # With one there is nothing but the question whether anybody is there.
+    assert (code, "no call was accepted" in err) == ((1, True) if budget == 1 else (0, False))
     assert made <= budget, "probes of schemathesis may ask for what no backend answers"
     assert f"Stopped at {budget} requests, which is the budget" in out
     assert out.splitlines()[-1].startswith(f"{budget} requests to 8 operations")
@@ -262,8 +264,12 @@ paths:
     post:
       operationId: readThing
       x-changes-nothing: true
-      parameters: [{name: id, in: path, required: true, schema: {type: integer}}]
+      parameters: [{name: id, in: path, required: true, schema: {type: string, enum: [all, "7"]}}]
       responses: {"200": {description: Read.}, "400": {description: No.}, "405": {description: No.}}
+  /things/all:
+    post:
+      operationId: addThings
+      responses: {"200": {description: Added.}, "405": {description: No.}}
   /things/latest/take:
     get:
       operationId: takeThing
@@ -332,6 +338,7 @@ def test_marks_say_what_changes_something(conform: Run, own: list[str]) -> None:
     assert {method for method, _, _ in (call.partition(" ") for call in got)} <= {"GET", "POST", "OPTIONS"}
     assert any(call.startswith("POST /things/") for call in got), "it is marked as a read"
     assert not [call for call in got if "take" in call], "it is marked as no read"
+    assert "POST /things/all" not in got, "the other POST is the read"
     assert "reads   POST    /things/{id}  readThing" in err
 
 
@@ -341,6 +348,7 @@ BROKEN = {
     "another-type": (reply(200, b"hi", **{"Content-Type": "text/html"}), {"content_type_conformance"}),
     "another-schema": (reply(200, b'["\\u0000\\ud800"]'), {"response_schema_conformance"}),
     "compressed-badly": (reply(200, b"[]", **{"Content-Encoding": "gzip"}), {"no_reply"}),
+    "too-deep": (reply(200, b"[" * 9_000 + b"]" * 9_000), {"no_reply"}),
     "cut-short": (reply(200, b"[]", **{"Content-Length": "9"}), {"no_reply"}),
 }
 
@@ -359,10 +367,83 @@ def test_a_server_that_always_answers_wrongly(conform: Run, tmp_path: Path) -> N
 
     with answering(answer) as (url, _):
         code, out, _ = conform("bad", "--specs", str(tmp_path), "--url", url, *QUICK, "--timeout", "2")
-    assert code == 1
+    assert code == 1 and "Never called" not in out
+    assert "the reply nests deeper than 200 levels" in out
     for name, (_, checks) in BROKEN.items():
         for check in checks:
             assert f"get-{name} · GET /{name} · {check}\n" in out
+
+
+def test_passwords_of_the_machine_stay_there(
+    conform: Run, own: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "netrc").write_text("machine 127.0.0.1 login me password hunter2\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    sent: set[str | None] = set()
+
+    def note(handler: BaseHTTPRequestHandler) -> None:
+        sent.add(handler.headers.get("authorization"))
+        reply(200, b"[]")(handler)
+
+    with answering(note) as (url, _):
+        conform(
+            *own, "--url", url, "--only", "listThings", "--phases", "examples", "--header", "Authorization: Bearer mine"
+        )
+    assert sent == {"Bearer mine"}
+
+
+OWN_RULES = """
+[auth]
+dynamic.openapi.x = {path = "/login", payload = {}, extract_from = "body", extract_selector = "/token"}
+
+[phases.coverage]
+unexpected-methods = ["DELETE"]
+
+[[project]]
+title = "Own"
+
+[project.phases.coverage]
+unexpected-methods = ["PATCH"]
+"""
+
+
+def test_rules_of_ones_own_cannot_undo_what_is_promised(conform: Run, own: list[str], tmp_path: Path) -> None:
+    rules = tmp_path / "specs/schemathesis.toml"
+    rules.write_text(OWN_RULES)
+    arguments = [*own, "--only", "listThings", "--phases", "coverage", "--read-only"]
+    with answering(reply(200, b"[]")) as (url, got):
+        code, out, err = conform(*arguments, "--url", url)
+        assert {call.partition(" ")[0] for call in got} == {"GET", "OPTIONS"}, err
+        assert "Withheld" not in out
+        rules.write_bytes(b"# \xff")
+        code, out, err = conform(*arguments, "--url", url)
+    assert code == 1 and "error: " in err and "utf-8" in err
+
+
+def test_a_thread_that_dies_in_the_run_is_told(
+    conform: Run, own: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "dying.py").write_text("import threading\nthreading.Thread(target=lambda: {}['gone']).start()\n")
+    (tmp_path / "specs/schemathesis.toml").write_text('hooks = "dying"')
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with answering(reply(200, b"[]")) as (url, _):
+        code, _, err = conform(*own, "--url", url, "--only", "listThings", "--phases", "examples")
+    assert code == 1 and "error: KeyError: 'gone'" in err
+
+
+@pytest.mark.parametrize(("status", "ask"), [(401, "Is the credential right?"), (404, " the base?")])
+def test_a_server_that_refuses_every_call(conform: Run, own: list[str], tmp_path: Path, status: int, ask: str) -> None:
+    junit, page = tmp_path / "found.xml", tmp_path / "found.html"
+    spec = tmp_path / "specs/own.yaml"
+    spec.write_text(SPEC.replace('"405": {description: No.}', "4XX: {description: No.}"))
+    reports = ["--junit", str(junit), "--report", str(page), "--only", "getThing"]
+    with answering(reply(status, b"{}")) as (url, _):
+        code, out, err = conform(*own, "--url", url, *reports, "--examples", "2", "--phases", "fuzzing")
+    assert code == 1 and "no findings" in out
+    assert "error: no call was accepted" in err and f" × {status})" in err and ask in err
+    suite = ET.fromstring(junit.read_text())
+    assert suite.get("errors") == "1" and ask in str([one.get("message") for one in suite.iter("error")])
+    assert '<p class="bad">' in page.read_text() and ask in readable(page)
 
 
 def test_a_server_that_hangs(conform: Run, own: list[str]) -> None:
@@ -379,6 +460,46 @@ def test_a_server_that_hangs(conform: Run, own: list[str]) -> None:
     assert code == 1
     assert "listThings · GET /things · no_reply" in out and "no answer in time" in out
     assert re.search(rf"curl -i .*{url}/things", out)
+
+
+def drip(handler: BaseHTTPRequestHandler, head: bytes, piece: bytes) -> None:
+    """A reply that never ends, each of its pieces well in time."""
+    handler.wfile.write(b"HTTP/1.1 " + head)
+    while True:
+        handler.wfile.write(piece)
+        time.sleep(0.05)
+
+
+DRIPS = {
+    "body": (b"200 OK\r\nContent-Type: application/json\r\n\r\n", b" "),
+    "continue": (b"100 Continue\r\n\r\n", b"HTTP/1.1 100 Continue\r\n\r\n"),
+    "stream": (b"200 OK\r\nContent-Type: text/event-stream\r\n\r\n", b"data: {}\n\n"),
+    "chunk": (b"200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n", b"0"),
+}
+
+
+@pytest.mark.parametrize("what", DRIPS)
+def test_a_server_that_never_comes_to_an_end(conform: Run, own: list[str], what: str) -> None:
+    asked = []
+
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        asked.append(handler.path)
+        # Who asks for the root is one of schemathesis' own questions.
+        if len(asked) == 1 or (handler.path == "/" and what != "stream"):
+            reply(200, b"[]")(handler)
+        else:
+            drip(handler, *DRIPS[what])
+
+    begun = time.monotonic()
+    with answering(answer) as (url, _):
+        arguments = ["--only", "listThings", "--phases", "examples,coverage", "--timeout", "0.2", "--budget", "6"]
+        code, out, _ = conform(*own, "--url", url, *arguments)
+    assert time.monotonic() - begun < 20
+    if what == "stream":
+        assert len(asked) > 3, "it goes on after its question"
+        assert re.search(r"^\d streams? of listThings did not end in time", out, re.MULTILINE)
+    else:
+        assert code == 1 and "the reply did not end within 0.8 seconds" in out
 
 
 def test_a_server_that_dies(conform: Run, own: list[str]) -> None:
@@ -462,7 +583,37 @@ def test_stopped(own: list[str], tmp_path: Path, tables: Path, number: int, code
     assert process.returncode == code, err
     assert "Traceback" not in out + err and list(temporary.iterdir()) == []
     if number == signal.SIGINT:
-        assert "Stopped before the end" in out and "1. listThings · " in out and " requests to 4 " in out
+        assert "Stopped before the end" in out and "1. listThings · " in out and " requests to 5 " in out
+
+
+@pytest.mark.parametrize("where", ["| true", "> /dev/full"])
+def test_reports_and_code_are_kept_where_nobody_reads(own: list[str], tmp_path: Path, where: str) -> None:
+    junit = tmp_path / "found.xml"
+    with answering(reply(200, b"{}")) as (url, _):
+        arguments = [
+            "conform",
+            *own,
+            "--url",
+            url,
+            "--junit",
+            str(junit),
+            "--only",
+            "listThings",
+            "--phases",
+            "coverage",
+        ]
+        command = shlex.join([sys.executable, "-m", "emulator", *arguments])
+        done = subprocess.run(
+            ["bash", "-c", f"set -o pipefail; {command} {where}"],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
+        )
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert ET.fromstring(junit.read_text()).find(".//failure") is not None
+    assert ("cannot be printed" in done.stderr) is (where == "> /dev/full")
 
 
 def test_a_terminal_shows_one_line_that_changes() -> None:

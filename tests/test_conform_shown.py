@@ -23,6 +23,7 @@ import pytest
 from example_calls import BEARERS, SERVICES
 
 from emulator.backends import Difference
+from emulator.conform.plan import changes
 from emulator.conform.sentences import EXPECTED
 from emulator.contract.promises.shapes import SHAPES
 from emulator.testing.server import ThreadedServer
@@ -340,6 +341,19 @@ def test_nothing_is_found_in_the_emulator(backend: str, tmp_path: Path) -> None:
     operations = len(SERVICES[backend].document.operations)
     assert re.search(rf"requests to {operations} operations in \d+ s, no findings$", run.out.strip())
     assert [run.suite.get(name) for name in ("tests", "failures", "skipped")] == [str(operations), "0", "0"]
+
+
+@pytest.mark.contract
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("backend", SERVICES)
+def test_a_read_only_run_finds_nothing_in_the_emulator(backend: str, tmp_path: Path) -> None:
+    with ThreadedServer(speed=0, backends=(backend,)) as server:
+        run = conform(backend, server.url, tmp_path, examples=3, more=["--read-only"])
+        entries = server.app.sessions.get("default").journal.entries
+        reads = {one.id for one in SERVICES[backend].document.operations.values() if not changes(one)}
+        sent = {entry.operation for entry in entries if entry.call.method not in ("GET", "HEAD", "OPTIONS")}
+    assert (run.code, run.findings) == (0, []), run.out
+    assert sent <= reads
 
 
 def observed(backend: str, folder: Path, seed: int = SEED) -> tuple[Run, list[Found]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import socket
 import subprocess
 import threading
 import xml.etree.ElementTree as ET
@@ -15,14 +16,15 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
+import requests
 
 from emulator.cli import main
-from emulator.conform import files, running
+from emulator.conform import files
 from emulator.conform.address import address
-from emulator.conform.curl import Secrets, curl
-from emulator.conform.outcome import Outcome, Step
-from emulator.conform.plan import Plan, at_most, changes, chosen
-from emulator.conform.report import explained, findings
+from emulator.conform.curl import SHORTEST, Secrets, curl
+from emulator.conform.outcome import Outcome, Step, Tally
+from emulator.conform.plan import Plan, asks_credential, at_most, changes, chosen, label
+from emulator.conform.report import explained, findings, trouble
 from emulator.contract.document import Document, open_document
 from emulator.errors import Misused
 from emulator.service import spec_files
@@ -46,7 +48,7 @@ ADDRESSES = {
     ("dify", "http://127.8.0.1:8787/dify/v1"): ("http://127.8.0.1:8787/dify/v1", "/dify/v1", True),
     ("ruoyi", "http://localhost/"): ("http://localhost", "", True),
     ("ruoyi", "http://[::1]:80/dev-api"): ("http://[::1]:80/dev-api", "/dev-api", True),
-    ("plainchat", "HTTP://Host.localhost"): ("http://host.localhost", "", True),
+    ("plainchat", "HTTP://LocalHost"): ("http://localhost", "", True),
     ("plainchat", "https://localhost.example"): ("https://localhost.example", "", False),
     ("plainchat", "http://10.0.0.1/x"): ("http://10.0.0.1/x", "/x", False),
 }
@@ -56,6 +58,19 @@ ADDRESSES = {
 def test_a_base(backend: str, given: str) -> None:
     found = address(given, open_document(SPECS[backend]))
     assert (found.url, found.path, found.loopback) == ADDRESSES[backend, given]
+
+
+@pytest.mark.parametrize(("resolved", "here"), [("127.0.0.2", True), ("::1", True), ("192.0.2.1", False), ("", False)])
+def test_a_name_of_this_machine_is_one_if_it_leads_here(
+    plainchat: Document, monkeypatch: pytest.MonkeyPatch, resolved: str, here: bool
+) -> None:
+    def look(host: str, port: None) -> list[Any]:
+        if not resolved:
+            raise socket.gaierror
+        return [(None, None, None, "", (resolved, 0))]
+
+    monkeypatch.setattr(socket, "getaddrinfo", look)
+    assert address("http://chat.localhost", plainchat).loopback is here
 
 
 @pytest.mark.parametrize(
@@ -71,6 +86,11 @@ def test_a_base(backend: str, given: str) -> None:
         ("https://host/v 1", "without ?, #"),
         ("https://host:port/v1", "cannot be read"),
         ("https://[::1/v1", "cannot be read"),
+        ("http://0.0.0.0\\.localhost/v1", "no backslash"),
+        ("http://localhost/\\host/v1", "no backslash"),
+        ("http://[::1]x:1/v1", "by its name or address"),
+        ("http://a%2fb.localhost/v1", "by its name or address"),
+        ("http://a,b/v1", "by its name or address"),
         ("https://host", "Give https://host/v1, or, where they stand right below it, https://host/ with the slash"),
         ("https://host/dify", "Give https://host/dify/v1, or"),
     ],
@@ -96,17 +116,36 @@ WRONG = {
     "header's sign": (["--url", HERE, "--header", "A: hunter2\nB: c"], "Expected --header 'Name: value'"),
     "two headers": (["--url", HERE, "--header", "A: 1", "--header", "a: 2"], "gives a twice"),
     "report": (["--url", HERE, "--report", "/nowhere/at/all.html"], "/nowhere/at/all.html cannot be written"),
+    "one report": (["--url", HERE, "--report", "a.html", "--junit", "./a.html"], "both name a.html"),
+    "a folder": (["--url", HERE, "--junit", "/"], "/ cannot be written: Is a directory"),
     "elsewhere": (["--url", "http://192.0.2.1"], "http://192.0.2.1 is not this machine: say --yes"),
 }
 
 
 @pytest.mark.parametrize("what", WRONG)
 def test_wrong_use(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, what: str) -> None:
-    monkeypatch.setattr(running, "perform", None)
+    monkeypatch.setattr("emulator.conform.command.perform", None)
     arguments, says = WRONG[what]
     assert main(["conform", "plainchat", *arguments]) == 2
     out, err = capsys.readouterr()
     assert out == "" and says in err and "hunter2" not in err
+
+
+def test_one_report_is_written_where_the_other_cannot_be(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    pytest.importorskip("schemathesis")
+
+    def perform(plan: Plan, heard: Any) -> Outcome:
+        (tmp_path / "folder").rmdir()
+        return whole(plan)
+
+    (tmp_path / "folder").mkdir()
+    monkeypatch.setattr("emulator.conform.command.perform", perform)
+    reports = ["--junit", str(tmp_path / "folder/a.xml"), "--report", str(tmp_path / "a.html")]
+    assert main(["conform", "plainchat", "--url", HERE, *reports]) == 1
+    assert "a.xml cannot be written: No such file" in capsys.readouterr().err
+    assert "no findings" in (tmp_path / "a.html").read_text()
 
 
 def test_an_unknown_backend(capsys: pytest.CaptureFixture[str]) -> None:
@@ -140,6 +179,11 @@ class Terminal:
         return self.answer
 
 
+def whole(plan: Plan) -> Outcome:
+    """What comes of a run in which each operation was called, and answered as it should be."""
+    return Outcome(finished=True, tallies={label(one): Tally(1, {200: 1}) for one in plan.operations})
+
+
 @pytest.mark.parametrize(("answer", "arguments", "called"), [("y\n", [], True), ("n\n", [], False), ("", [], False)])
 def test_another_machine_is_called_when_somebody_agrees(
     capsys: pytest.CaptureFixture[str],
@@ -153,7 +197,7 @@ def test_another_machine_is_called_when_somebody_agrees(
 
     def perform(plan: Plan, heard: Any) -> Outcome:
         performed.append(plan)
-        return Outcome(finished=True)
+        return whole(plan)
 
     monkeypatch.setattr("emulator.conform.command.perform", perform)
     monkeypatch.setattr("sys.stdin", Terminal(answer))
@@ -183,6 +227,108 @@ def test_what_changes_something() -> None:
     assert not {"sendMessage", "deleteGroup", "importConversations", "generateTitle"} & reads
     assert [one.id for one in chosen(deskchat, ["GET /chat/search"], False)] == ["searchChats"]
     assert at_most(2, 10) > at_most(1, 10) > at_most(1, 1) > 0
+
+
+# ---- Whether all was tried ----
+
+
+def planned(document: Document, phases: tuple[str, ...] = ("fuzzing",)) -> Plan:
+    operations = tuple(document.operations.values())
+    return Plan(document, address(HERE + "/", document), operations, {}, Path(), 0, 1, phases, False, 1, 1.0)
+
+
+def test_a_run_that_left_operations_out_is_none(plainchat: Document) -> None:
+    plan = planned(plainchat)
+    outcome = whole(plan)
+    assert trouble(plan, outcome) == []
+    del outcome.tallies["GET /api/conversations/list/{username}"]
+    assert trouble(plan, outcome) == ["1 of 8 operations were never called"]
+    assert trouble(planned(plainchat, ("examples", "stateful")), outcome) == [], "there need be no example of each"
+    outcome.spent = True
+    assert trouble(plan, outcome) == [], "that is known"
+    outcome.interrupted, outcome.broken = True, "x"
+    assert trouble(plan, outcome) == [], "that is known, too"
+
+
+def test_a_run_without_a_right_credential_is_none() -> None:
+    plan = planned(open_document(SPECS["toolchat"]))
+    outcome = whole(plan)
+    locked = [label(one) for one in plan.operations if asks_credential(plan.document, one)]
+    assert 2 < len(locked) < len(plan.operations)
+    outcome.warnings = {"missing_auth": locked[1:]}
+    assert trouble(plan, outcome) == []
+    outcome.warnings = {"missing_auth": locked}
+    assert trouble(plan, outcome) == ["no operation that asks for a credential accepted it. Is it right?"]
+    for tally in outcome.tallies.values():
+        tally.statuses = {401: 2}
+    (why,) = trouble(plan, outcome)
+    assert why.startswith("no call was accepted") and f"({len(plan.operations) * 2} × 401)" in why.replace(
+        "replies: ", ""
+    )
+
+
+def test_how_deep_a_reply_nests() -> None:
+    pytest.importorskip("schemathesis")
+    from emulator.conform.inside import Nesting
+
+    def depth(media: str, *chunks: bytes) -> int:
+        nesting = Nesting(media)
+        return [nesting.depth(chunk) for chunk in chunks][-1]
+
+    assert depth("application/json", b'{"a": [[', b'1], {"b": []}]}') == 4
+    assert depth("application/problem+json", b'{"[[\\', b'"[[[": "\\\\", "c": [', b"]}") == 2
+    assert depth("text/event-stream", b"data: [[\n", b'data: "[\n\ndata: [', b"1\n") == 2
+    assert depth("text/html", b"[[[[") == 0
+
+
+# ---- What a read-only run lets out ----
+
+TWICE = """openapi: 3.1.0
+info: {title: Twice, version: "1"}
+paths:
+  /items/{id}:
+    post: {operationId: readItem, x-changes-nothing: true, responses: {"200": {description: Read.}}}
+    get: {operationId: getItem, responses: {"200": {description: Read.}}}
+  /items/create:
+    post: {operationId: createItem, responses: {"200": {description: Made.}}}
+    get: {operationId: takeItem, x-changes-nothing: false, responses: {"200": {description: Taken.}}}
+  /items/{id}/{part}.txt:
+    get: {operationId: burnItem, x-changes-nothing: false, responses: {"200": {description: Burnt.}}}
+"""
+LET_OUT = {
+    ("POST", "/items/7"): True,
+    ("POST", "/items/create"): False,
+    ("POST", "/items/%63reate"): False,
+    ("POST", "/items/create/"): False,
+    ("GET", "/items/create"): False,
+    ("HEAD", "/items/create"): False,
+    ("HEAD", "/items/7"): True,
+    ("GET", "/items/7/a.txt"): False,
+    ("GET", "/other"): True,
+    ("OPTIONS", "/items/create"): True,
+    ("PUT", "/items/7"): False,
+    ("TRACE", "/other"): False,
+}
+
+
+@pytest.mark.parametrize(("method", "path"), LET_OUT)
+def test_what_a_read_only_run_lets_out(tmp_path: Path, method: str, path: str) -> None:
+    pytest.importorskip("schemathesis")
+    from emulator.conform.inside import Counter, Withheld
+
+    (tmp_path / "twice.yaml").write_text(TWICE)
+    plan = planned(open_document(tmp_path / "twice.yaml", own=True))
+    told: list[Any] = []
+    job = {"budget": 1, "timeout": 1.0, "read_only": True, "known": plan.known()}
+    counter = Counter(lambda **line: told.append(line), job)  # type: ignore[arg-type]
+    request = requests.Request(method, HERE + path).prepare()
+    if LET_OUT[method, path]:
+        counter.take(request)
+        assert counter.sent == 1
+    else:
+        with pytest.raises(Withheld):
+            counter.take(request)
+        assert counter.sent == 0
 
 
 # ---- Lines for the shell ----
@@ -275,6 +421,31 @@ def test_secrets_are_hidden_wherever_they_come_back() -> None:
     assert '-H "x-key: $X_KEY"' in line and "'Authorization: Bearer wrong'" in line
 
 
+def test_a_secret_is_hidden_however_it_is_written() -> None:
+    secrets = Secrets({"Authorization": 'Bearer a/b"c&d+e=f', "Cookie": "sid=opensesame; theme=night-owl"})
+    forms = [r"a\/b\"c&d+e=f", "a/b&quot;c&amp;d+e=f", 'a/b"c&amp;d+e=f', "a%2Fb%22c%26d%2Be%3Df"]
+    assert [secrets.hide(form) for form in forms] == ["$AUTHORIZATION"] * len(forms)
+    assert secrets.hide("opensesame night-owl") == "$COOKIE $COOKIE"
+
+
+@pytest.mark.parametrize("before", range(340, 420, 3))
+def test_no_part_of_a_long_secret_is_shown(plainchat: Document, before: int) -> None:
+    letters = "".join(chr(97 + (at * at) % 26) for at in range(1000))
+    body = json.dumps({"a": "y" * before, "token": letters})
+    reply = {"status": 200, "type": "text/html", "body": body[: before + 500], "size": len(body)}
+    finding = {"operation": "POST /api/chat", "check": "c", "phase": "fuzzing", "title": "t", "message": body}
+    outcome = Outcome()
+    outcome.take({"kind": "finding", **finding, "what": f"{'x' * before}{letters}", "reply": reply, "steps": []})
+    told = explained(planned(plainchat), outcome, outcome.findings[0], Secrets({"X-Key": letters}))
+    assert letters[:SHORTEST] not in str(told)
+
+
+def test_the_beginning_of_a_secret_is_one() -> None:
+    secrets = Secrets({"Authorization": "Bearer 0123456789abcdefghij"})
+    assert secrets.hide("it was 0123456789abcdefgh… and 0123456") == "it was $AUTHORIZATION… and $AUTHORIZATION"
+    assert secrets.hide("Bearer 012 of 0123456789") == "Bearer 012 of $AUTHORIZATION"
+
+
 def test_a_long_body_is_left_out() -> None:
     line = curl(Step("POST", HERE, JSON, None, 200_000), Secrets({}))
     assert line.startswith("# The body of 200000 bytes is left out.\ncurl -i -X POST")
@@ -295,8 +466,8 @@ def test_files_say_anything(plainchat: Document) -> None:
     where = address(HERE, plainchat)
     plan = Plan(plainchat, where, operations, {}, Path(), 0, 1, ("fuzzing",), False, 1, 1.0)
     tree = ET.fromstring(files.junit(plan, outcome, Secrets({})).encode())
-    assert [len(list(tree.iter(name))) for name in ("testcase", "failure", "skipped")] == [9, 2, 7]
-    assert json.dumps([tree.get(name) for name in ("tests", "failures", "skipped")]) == '["9", "2", "7"]'
+    assert [len(list(tree.iter(name))) for name in ("testcase", "failure", "skipped")] == [10, 2, 7]
+    assert json.dumps([tree.get(name) for name in ("tests", "failures", "skipped")]) == '["10", "2", "7"]'
     page = files.page(plan, outcome, Secrets({})).encode().decode()
     assert "<script>" not in page and "&lt;script&gt;" in page and "\x00" not in page and "\x1b" not in page
 

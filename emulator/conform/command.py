@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import io
 import math
+import os
 import re
 import sys
 from collections.abc import Mapping, Sequence
@@ -19,7 +21,7 @@ from emulator.conform.plan import PHASES, Plan, at_most, chosen, listing
 from emulator.conform.running import Ended, perform
 from emulator.conform.sentences import plain
 from emulator.contract.document import Document, open_document
-from emulator.errors import Broken, Misused, nearest
+from emulator.errors import Misused, nearest
 from emulator.service import spec_files
 from emulator.settings import Settings
 
@@ -65,7 +67,10 @@ def conform(asked: Asked) -> int:
         return FINE
     if importlib.util.find_spec("schemathesis") is None:
         raise Misused("Missing extra", EXTRA)
-    for file in (asked.junit, asked.page):
+    reports = [file for file in (asked.junit, asked.page) if file is not None]
+    if len({file.resolve() for file in reports}) != len(reports):
+        raise Misused("Repeated report", f"--junit and --report both name {asked.page}.")
+    for file in reports:
         _writable(file)
     print(listing(plan), file=sys.stderr)
     _mention_credentials(plan)
@@ -137,9 +142,15 @@ def _headers(items: Sequence[str]) -> Mapping[str, str]:
     return headers
 
 
-def _writable(file: Path | None) -> None:
-    if file is not None and (file.is_dir() or not file.absolute().parent.is_dir()):
-        raise Misused("Unwritable report", f"{file} cannot be written: there is no such folder, or it is one.")
+def _writable(file: Path) -> None:
+    """Find out before the run, which may be long."""
+    there = file.exists()
+    try:
+        file.open("ab").close()
+    except OSError as error:
+        raise Misused("Unwritable report", f"{file} cannot be written: {error.strerror}.") from error
+    if not there:
+        file.unlink()
 
 
 def _mention_credentials(plan: Plan) -> None:
@@ -168,7 +179,30 @@ def _agreed(plan: Plan, yes: bool) -> bool:
 
 
 def _tell(asked: Asked, plan: Plan, outcome: Outcome) -> int:
+    """Write the reports, then print: who reads the terminal may go away."""
     secrets = Secrets(plan.headers)
+    trouble = report.trouble(plan, outcome)
+    unwritten = [
+        unsaid
+        for file, text in ((asked.junit, files.junit), (asked.page, files.page))
+        if file is not None and (unsaid := _write(file, text(plan, outcome, secrets)))
+    ]
+    try:
+        _print(plan, outcome, secrets)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            # What is left in the buffer would be written, and fail, once more at the end.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not isinstance(error, BrokenPipeError):
+            unwritten.append(f"the findings cannot be printed: {error.strerror}")
+    for one in [*trouble, *unwritten]:
+        print(f"error: {plain(secrets.hide(one))}", file=sys.stderr)
+    if outcome.interrupted:
+        return INTERRUPTED
+    return FOUND if outcome.findings or trouble or unwritten else FINE
+
+
+def _print(plan: Plan, outcome: Outcome, secrets: Secrets) -> None:
     if isinstance(sys.stdout, io.TextIOWrapper):
         # What a server says may hold what this terminal cannot show.
         sys.stdout.reconfigure(errors="backslashreplace")
@@ -179,19 +213,13 @@ def _tell(asked: Asked, plan: Plan, outcome: Outcome) -> int:
         for note in report.notes(plan, outcome):
             print(secrets.hide(note))
         print(report.summary(plan, outcome))
-    for file, text in ((asked.junit, files.junit), (asked.page, files.page)):
-        if file is not None:
-            _write(file, text(plan, outcome, secrets))
-    trouble = outcome.unreachable or outcome.broken
-    if trouble and not outcome.interrupted:
-        print(f"error: {plain(secrets.hide(trouble))}", file=sys.stderr)
-    if outcome.interrupted:
-        return INTERRUPTED
-    return FOUND if outcome.findings or trouble else FINE
+    sys.stdout.flush()
 
 
-def _write(file: Path, text: str) -> None:
+def _write(file: Path, text: str) -> str:
+    """Write a report; returns why it could not be written."""
     try:
         file.write_text(text, "utf-8")
     except OSError as error:
-        raise Broken(str(file), f"cannot be written: {error.strerror}") from error
+        return f"{file} cannot be written: {error.strerror}"
+    return ""

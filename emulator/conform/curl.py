@@ -6,9 +6,13 @@ The line is for a POSIX shell. Whoever runs it sets the variables that stand for
 from __future__ import annotations
 
 import base64
+import html
+import json
 import re
 import shlex
 from collections.abc import Mapping
+from itertools import takewhile
+from urllib.parse import quote
 
 from emulator.conform.outcome import Step
 
@@ -28,6 +32,8 @@ PLAIN = frozenset({"accept", "accept-language", "content-type", "prefer", "user-
 """Headers that may be given and are no secret, as are those of the emulator."""
 SHORTEST = 6
 """Letters of a secret that is looked for in text; a shorter one would be found everywhere."""
+CERTAIN = 16
+"""Letters at the beginning of a secret by which it is known although the rest is missing: what quotes may shorten."""
 
 
 class Secrets:
@@ -42,8 +48,10 @@ class Secrets:
                 continue
             variable = "$" + re.sub(r"[^A-Z0-9]", "_", name.upper())
             self._variables[lower] = (value, variable)
-            scheme, blank, rest = value.partition(" ")
-            self._words += [(word, variable) for word in (value, rest if blank else scheme) if len(word) >= SHORTEST]
+            words = {value, value.partition(" ")[2]}
+            if lower == "cookie":
+                words |= {pair.partition("=")[2].strip() for pair in value.split(";")}
+            self._words += [(form, variable) for word in words for form in _forms(word) if len(form) >= SHORTEST]
         self._words.sort(key=lambda word: -len(word[0]))
 
     def variable(self, header: str, value: str) -> str | None:
@@ -52,10 +60,33 @@ class Secrets:
         return given[1] if given is not None and given[0] == value else None
 
     def hide(self, text: str) -> str:
-        """The text with a variable in the place of each secret."""
+        """The text with a variable in the place of each secret, and of its beginning where it was cut off."""
         for word, variable in self._words:
             text = text.replace(word, variable)
+        for word, variable in self._words:
+            # What a scheme begins with (`Bearer`) is no secret; the rest is a word of its own.
+            if " " in word:
+                continue
+            if len(word) > CERTAIN:
+                before, *after = text.split(word[:CERTAIN])
+                text = before + "".join(variable + part[_alike(word[CERTAIN:], part) :] for part in after)
+            for length in range(min(len(word), CERTAIN), SHORTEST - 1, -1):
+                if text.endswith(word[:length]):
+                    text = text[:-length] + variable
+                    break
         return text
+
+
+def _alike(one: str, other: str) -> int:
+    """How many letters two words have in common at their beginning."""
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
+
+
+def _forms(word: str) -> set[str]:
+    """A word as it comes back in JSON, in HTML and in URLs."""
+    escaped = json.dumps(word)[1:-1]
+    quoted = quote(word, safe="")
+    return {word, escaped, escaped.replace("/", "\\/"), html.escape(word), html.escape(word, quote=False), quoted}
 
 
 def curl(step: Step, secrets: Secrets) -> str:

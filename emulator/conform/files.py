@@ -9,7 +9,7 @@ import xml.etree.ElementTree as ET
 from emulator.conform.curl import Secrets
 from emulator.conform.outcome import Finding, Outcome
 from emulator.conform.plan import Plan, label
-from emulator.conform.report import LINES, elsewhere, explained, notes, rows, summary, title
+from emulator.conform.report import LINES, elsewhere, explained, notes, rows, summary, title, trouble
 
 # XML has no way at all to say these.
 UNSAYABLE = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -52,12 +52,12 @@ def junit(plan: Plan, outcome: Outcome, secrets: Secrets) -> str:
         case(f"{one.id} ({label(one)})", found, not tally.calls)
     if elsewhere(plan, outcome):
         case("the whole run", elsewhere(plan, outcome), skipped=False)
-    trouble = outcome.unreachable or outcome.broken
-    if trouble:
+    told = trouble(plan, outcome)
+    if told:
         counts["tests"] += 1
         counts["errors"] += 1
         element = ET.SubElement(suite, "testcase", classname=name, name="the run")
-        ET.SubElement(element, "error", message=_sayable(secrets.hide(trouble)))
+        ET.SubElement(element, "error", message=_sayable(secrets.hide("; ".join(told))))
     ET.SubElement(suite, "system-out").text = _sayable(
         "\n".join([summary(plan, outcome), *map(secrets.hide, notes(plan, outcome))])
     )
@@ -91,10 +91,10 @@ def page(plan: Plan, outcome: Outcome, secrets: Secrets) -> str:
             shape = f"<pre>{say(text)}</pre>" if word in {*LINES, "reply"} else say(text)
             parts.append(f"<dt>{say(word)}</dt><dd>{shape}</dd>")
         blocks.append("".join([*parts, "</dl></article>"]))
-    told = [*([outcome.unreachable] if outcome.unreachable else []), *([outcome.broken] if outcome.broken else [])]
-    told = [secrets.hide(one) for one in [*told, *notes(plan, outcome)]]
+    why = trouble(plan, outcome)
+    told = [secrets.hide(one) for one in [*why, *notes(plan, outcome)]]
     heads = ("operation", "call", "calls", "2xx", "checks passed", "findings")
-    kind = "bad" if outcome.findings or outcome.unreachable or outcome.broken else "good"
+    kind = "bad" if outcome.findings or why else "good"
     return "\n".join(
         [
             '<!doctype html><html lang="en"><head><meta charset="utf-8">',

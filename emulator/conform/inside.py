@@ -7,11 +7,13 @@ schemathesis itself prints goes to stderr. Every request of the process passes `
 from __future__ import annotations
 
 import base64
+import contextlib
 import importlib
 import importlib.util
 import json
 import os
 import re
+import socket
 import sys
 import threading
 import time
@@ -22,18 +24,25 @@ import requests
 from requests.adapters import HTTPAdapter
 from schemathesis import cli
 from schemathesis.cli import EventHandler
+from schemathesis.config import SchemathesisConfig
 from schemathesis.core.errors import NoLinksFound
 from schemathesis.core.failures import Failure
 from schemathesis.engine import Status, events
 from schemathesis.engine.errors import ServerUnavailable
 from schemathesis.engine.recorder import Request
+from urllib3.connection import HTTPConnection
+from urllib3.exceptions import HTTPError
+
+from emulator.contract.lookup import Lookup, Undecodable
 
 CHECKS = "emulator.contract.checks"
 TELL_SECONDS = 0.1
+DEEPEST = 200
+"""Levels of a reply in JSON. What reads one calls itself for each level, and ends in the middle of one too many."""
 MOST_BYTES = 64 * 1024 * 1024
 """Of one reply. A longer one is given up."""
 MOST_WAITS = 4
-"""A reply that is no event stream may take this many times the timeout of a single wait."""
+"""A call may take this many times the timeout of a single wait, from its connection to the end of its reply."""
 SHOWN_BYTES = 4_000
 """Of a reply in a finding."""
 KEPT_BYTES = 100_000
@@ -41,6 +50,12 @@ KEPT_BYTES = 100_000
 MOST_STEPS = 12
 """Requests in front of a failing one that a finding keeps."""
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+# Nobody signs up for an account unless an operation is called that does so.
+ALWAYS = {"auth": {"auto-signup": False}}
+# An undocumented method may do anything.
+READ_ONLY = {"phases": {"coverage": {"unexpected-methods": ["options"]}}}
 
 
 class Spent(KeyboardInterrupt):
@@ -78,11 +93,12 @@ class Counter:
         self._most: int = job["budget"]
         self._timeout: float = job["timeout"]
         self._read_only: bool = job["read_only"]
-        self._let_out = [(method, re.compile(path)) for method, path in job["let_out"]]
-        self._kept_in = [(method, re.compile(path)) for method, path in job["kept_in"]]
+        self._known: Lookup[bool] = Lookup(job["known"])
         self._lock = threading.Lock()
         self._told = 0.0
         self._send = HTTPAdapter.send
+        # Of the request that a thread is at.
+        self._here = threading.local()
 
     def install(self) -> None:
         """Stand in the way of every request that this process makes by `requests`."""
@@ -90,11 +106,30 @@ class Counter:
 
         def counted(adapter: HTTPAdapter, request: requests.PreparedRequest, *more: Any, **options: Any) -> Any:
             counter.take(request)
-            response = send(adapter, request, *more, **options)
-            counter.bound(response)
+            deadline = counter._here.deadline = Deadline(counter._timeout * MOST_WAITS, request)
+            try:
+                response = send(adapter, request, *more, **options)
+            except OSError:
+                deadline.end()
+                raise
+            counter.bound(response, deadline)
             return response
 
+        connect, answered = HTTPConnection._new_conn, HTTPConnection.getresponse
+
+        def connected(connection: HTTPConnection) -> socket.socket:
+            found: socket.socket = connect(connection)
+            counter._here.deadline.holds(found)
+            return found
+
+        def awaited(connection: HTTPConnection) -> Any:
+            # The socket may be that of an earlier call.
+            counter._here.deadline.holds(connection.sock)
+            return answered(connection)
+
         HTTPAdapter.send = counted  # type: ignore[method-assign, assignment]
+        HTTPConnection._new_conn = connected  # type: ignore[method-assign, assignment]
+        HTTPConnection.getresponse = awaited  # type: ignore[method-assign, assignment]
 
     def take(self, request: requests.PreparedRequest) -> None:
         """Count one. Raises Withheld, or Spent when there is none left."""
@@ -110,35 +145,122 @@ class Counter:
                 self._tell(kind="sent", requests=self.sent)
 
     def _may_go(self, method: str, path: str) -> bool:
-        if any(method == one and pattern.fullmatch(path) for one, pattern in self._let_out):
-            return True
-        return method in SAFE and not any(method == one and pattern.fullmatch(path) for one, pattern in self._kept_in)
+        try:
+            found = self._known.find(method, path)
+        except Undecodable:
+            found = None
+        if found is None or found.target is None:
+            return method in SAFE
+        return found.target
 
-    def bound(self, response: requests.Response) -> None:
+    def bound(self, response: requests.Response, deadline: Deadline) -> None:
         """Give up a reply that is too long, or that comes for too long."""
         raw: Any = response.raw
-        events_come = "text/event-stream" in response.headers.get("content-type", "")
-        until = time.monotonic() + self._timeout * MOST_WAITS
+        request = response.request
         stream, read1 = raw.stream, raw.read1
+        nesting = Nesting(response.headers.get("content-type", ""))
         size = 0
 
         def passed(chunk: bytes) -> bytes:
             nonlocal size
             size += len(chunk)
+            if nesting.depth(chunk) > DEEPEST:
+                raise requests.exceptions.ContentDecodingError(
+                    f"the reply nests deeper than {DEEPEST} levels", request=request
+                )
             if size > MOST_BYTES:
-                raise requests.exceptions.ContentDecodingError(f"the reply is longer than {MOST_BYTES} bytes")
-            if not events_come and time.monotonic() > until:
-                raise requests.exceptions.ReadTimeout(
-                    f"the reply did not end within {self._timeout * MOST_WAITS:g} seconds", request=response.request
+                raise requests.exceptions.ContentDecodingError(
+                    f"the reply is longer than {MOST_BYTES} bytes", request=request
                 )
             return chunk
 
         def bounded_stream(*given: Any, **named: Any) -> Iterator[bytes]:
-            for chunk in stream(*given, **named):
-                yield passed(chunk)
+            try:
+                for chunk in stream(*given, **named):
+                    yield passed(chunk)
+            except (HTTPError, OSError):
+                deadline.end()
+                raise
+            deadline.end()
 
-        raw.stream = bounded_stream
-        raw.read1 = lambda *given, **named: passed(read1(*given, **named))
+        def bounded_read1(*given: Any, **named: Any) -> bytes:
+            try:
+                chunk = passed(read1(*given, **named))
+            except (HTTPError, OSError):
+                deadline.end()
+                raise
+            if not chunk:
+                deadline.end()
+            return chunk
+
+        raw.stream, raw.read1 = bounded_stream, bounded_read1
+
+
+class Deadline:
+    """Ends a call that takes too long, in whichever part of it. The timeout of a socket is for one wait, and a server
+    that sends a byte in each of them keeps its caller for ever."""
+
+    def __init__(self, seconds: float, request: requests.PreparedRequest) -> None:
+        self._seconds = seconds
+        self._request = request
+        self._over = False
+        self._sockets: list[socket.socket] = []
+        self._timer = threading.Timer(seconds, self._hang_up)
+        self._timer.daemon = True
+        self._timer.start()
+
+    def holds(self, one: socket.socket) -> None:
+        """The call goes by this socket."""
+        self._sockets.append(one)
+        if self._over:
+            self._hang_up()
+
+    def _hang_up(self) -> None:
+        self._over = True
+        for one in self._sockets:
+            with contextlib.suppress(OSError):
+                # Not that of the class: with TLS it would take the socket from under whoever reads.
+                socket.socket.shutdown(one, socket.SHUT_RDWR)
+
+    def end(self) -> None:
+        """The call is over. Raises when it seems to be because time was."""
+        self._timer.cancel()
+        if self._over:
+            what = f"the reply did not end within {self._seconds:g} seconds"
+            # Not a ReadTimeout: schemathesis reads the seconds out of the words that one of those has.
+            raise requests.exceptions.Timeout(what, request=self._request)
+
+
+class Nesting:
+    """How deep the JSON of a reply goes, chunk by chunk. Each line of a stream of events begins anew."""
+
+    def __init__(self, media_type: str) -> None:
+        self._lines = "text/event-stream" in media_type
+        self._counts = self._lines or "json" in media_type
+        self._depth = self._deepest = 0
+        self._quoted = False
+        self._rest = b""
+
+    def depth(self, chunk: bytes) -> int:
+        """The deepest level so far."""
+        if not self._counts:
+            return 0
+        chunk = self._rest + chunk
+        self._rest = b"\\" if re.search(rb"(?<!\\)(\\\\)*\\\Z", chunk) else b""
+        for found in re.finditer(rb'\\.|["\n\[\]{}]', chunk, re.DOTALL):
+            sign = found[0]
+            if sign == b'"':
+                self._quoted = not self._quoted
+            elif sign == b"\n" and self._lines:
+                self._depth, self._quoted = 0, False
+            elif self._quoted or sign[:1] == b"\\":
+                continue
+            elif sign in b"[{":
+                self._depth += 1
+                self._deepest = max(self._deepest, self._depth)
+            elif sign in b"]}":
+                self._depth -= 1
+        return self._deepest
 
 
 def main() -> int:
@@ -148,12 +270,17 @@ def main() -> int:
     os.dup2(2, 1)
     counter = Counter(tell, job)
     counter.install()
+    # A thread that ends with an error takes the rest of its phase with it, and schemathesis says nothing of that.
+    threading.excepthook = lambda ended: tell(kind="fatal", what=f"{ended.exc_type.__name__}: {ended.exc_value}")
     if importlib.util.find_spec(CHECKS) is not None:
         module = importlib.import_module(CHECKS)
         tell(kind="checks", sentences={one.name: one.sentence for one in module.CHECKS})
     try:
         if not _reachable(job, tell):
             return 1
+        rule(ALWAYS)
+        if job["read_only"]:
+            rule(READ_ONLY)
         Reporter.tell = tell
         cli.handler()(Reporter)
         arguments = [*job["arguments"], *(part for item in job["headers"] for part in ("--header", item))]
@@ -168,6 +295,32 @@ def main() -> int:
     finally:
         tell(kind="end", requests=counter.sent)
     return 0
+
+
+def rule(settings: Mapping[str, Any]) -> None:
+    """Put settings over those of the file that schemathesis reads, and over what its projects say of the same."""
+    read = SchemathesisConfig.from_dict.__func__  # type: ignore[attr-defined]
+
+    def ruled(kind: type[SchemathesisConfig], /, data: dict[str, Any], **more: Any) -> SchemathesisConfig:
+        _put(data, settings)
+        projects = data.get("project")
+        for one in projects if isinstance(projects, list) else ():
+            _put(one, settings, add=False)
+        found: SchemathesisConfig = read(kind, data, **more)
+        return found
+
+    SchemathesisConfig.from_dict = classmethod(ruled)  # type: ignore[method-assign, assignment]
+
+
+def _put(data: Any, settings: Mapping[str, Any], *, add: bool = True) -> None:
+    """Put settings into a table, and with `add` into those that are not there yet. What is none is refused later."""
+    if not isinstance(data, dict):
+        return
+    for name, value in settings.items():
+        if not isinstance(value, dict):
+            data[name] = value
+        elif add or name in data:
+            _put(data.setdefault(name, {}), value, add=add)
 
 
 def _reachable(job: Mapping[str, Any], tell: Teller) -> bool:
@@ -202,7 +355,7 @@ def _reason(error: BaseException) -> str:
         found = re.search(r"(certificate verify failed[^(')]*|[A-Z0-9_]{6,}|wrong version number)", str(error))
         return f"TLS: {found[1].strip() if found else error}"
     if isinstance(error, requests.exceptions.Timeout):
-        return "no answer in time"
+        return str(error) if str(error).startswith("the reply") else "no answer in time"
     said = re.search(r"\[Errno -?\d+\] ([^'\")]+)", str(error))
     return said[1] if said else str(error).rpartition("(")[2].strip("')\" ") or type(error).__name__
 
@@ -271,21 +424,26 @@ class Reporter(EventHandler[Any]):
 
 
 def _tally(recorder: Any) -> dict[str, Any]:
-    """Calls, those accepted, and checks passed and failed, by operation."""
+    """Calls, the statuses of those by the documented method, streams cut short, and checks passed and failed, by
+    operation."""
     calls: dict[str, int] = {}
-    accepted: dict[str, int] = {}
+    statuses: dict[str, dict[int, int]] = {}
+    cut: dict[str, int] = {}
     checks: dict[str, dict[str, list[int]]] = {}
     for id, node in recorder.cases.items():
         operation = node.value.operation.label
         interaction = recorder.interactions.get(id)
         if interaction is not None:
             calls[operation] = calls.get(operation, 0) + 1
-            if interaction.response is not None and 200 <= interaction.response.status_code < 300:
-                accepted[operation] = accepted.get(operation, 0) + 1
+            if interaction.response is not None and interaction.request.method == node.value.operation.method.upper():
+                counted = statuses.setdefault(operation, {})
+                counted[interaction.response.status_code] = counted.get(interaction.response.status_code, 0) + 1
+            if interaction.response is not None and interaction.response.stream_cut_short:
+                cut[operation] = cut.get(operation, 0) + 1
         for check in recorder.checks.get(id, ()):
             counts = checks.setdefault(operation, {}).setdefault(check.name, [0, 0])
             counts[check.status is not Status.SUCCESS] += 1
-    return {"calls": calls, "accepted": accepted, "checks": checks}
+    return {"calls": calls, "statuses": statuses, "cut": cut, "checks": checks}
 
 
 def _steps(error: Exception) -> list[dict[str, Any]]:

@@ -54,11 +54,18 @@ class Finding:
 
 @dataclass(slots=True)
 class Tally:
-    """What was counted for an operation. `checks` are passed and failed by name."""
+    """What was counted for an operation. `statuses` are those of calls by its own method, `cut` is the number
+    of streams whose end was not waited for, `checks` are passed and failed by name."""
 
     calls: int = 0
-    accepted: int = 0
+    statuses: dict[int, int] = field(default_factory=dict)
+    cut: int = 0
     checks: dict[str, list[int]] = field(default_factory=dict)
+
+    @property
+    def accepted(self) -> int:
+        """Calls that were answered with a success."""
+        return sum(count for status, count in self.statuses.items() if 200 <= status < 300)
 
     @property
     def passed(self) -> int:
@@ -112,8 +119,12 @@ class Outcome:
     def _count(self, line: Mapping[str, Any]) -> None:
         for name, calls in line["calls"].items():
             self._tally(name).calls += calls
-        for name, accepted in line["accepted"].items():
-            self._tally(name).accepted += accepted
+        for name, cut in line["cut"].items():
+            self._tally(name).cut += cut
+        for name, statuses in line["statuses"].items():
+            counted = self._tally(name).statuses
+            for status, count in statuses.items():
+                counted[int(status)] = counted.get(int(status), 0) + count
         for name, checks in line["checks"].items():
             counts = self._tally(name).checks
             for check, (passed, failed) in checks.items():

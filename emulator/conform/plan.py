@@ -53,27 +53,27 @@ class Plan:
             if one.method == "GET" and not changes(one) and not any(each.get("required") for each in one.parameters)
         ][:BEFORE]
 
-    def let_out(self) -> list[tuple[str, str]]:
-        """Method and pattern of the paths that a read-only run may call although the method may write."""
-        return [(one.method, self._pattern(one)) for one in self.operations]
-
-    def kept_in(self) -> list[tuple[str, str]]:
-        """Method and pattern of the paths that it must not call although the method should not write."""
+    def known(self) -> list[tuple[str, str, bool]]:
+        """Method and path of each operation of the spec, and whether a read-only run may call it."""
+        ordered = sorted(self.document.operations.values(), key=changes)
+        # A parameter that is a part of a segment is taken for the whole of it; where two paths become one by that, the
+        # last one counts, and that is one that writes.
         return [
-            (one.method, self._pattern(one))
-            for one in self.document.operations.values()
-            if one.method in SAFE and changes(one)
+            (one.method, self.address.path + re.sub(r"[^/]*\{[^}]*\}[^/]*", "{}", one.path), not changes(one))
+            for one in ordered
         ]
-
-    def _pattern(self, operation: Operation) -> str:
-        parts = re.split(r"\{[^}]*\}", operation.path)
-        return re.escape(self.address.path) + "[^/]*".join(map(re.escape, parts))
 
 
 def changes(operation: Operation) -> bool:
     """Whether a call may change something."""
     marked = operation.raw.get(MARK)
     return not marked if isinstance(marked, bool) else operation.method not in SAFE
+
+
+def asks_credential(document: Document, operation: Operation) -> bool:
+    """Whether the spec says that a call needs a credential."""
+    ways = operation.raw.get("security", document.raw.get("security")) or []
+    return bool(ways) and all(ways)
 
 
 def label(operation: Operation) -> str:

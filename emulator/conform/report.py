@@ -5,13 +5,14 @@ from __future__ import annotations
 import shutil
 import sys
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any, TextIO
 
 from tabulate import tabulate
 
 from emulator.conform.curl import Secrets, curl
 from emulator.conform.outcome import Finding, Outcome, Tally, by_operation
-from emulator.conform.plan import Plan, label
+from emulator.conform.plan import Plan, asks_credential, label
 from emulator.conform.sentences import plain, said, shown
 from emulator.contract.document import Operation
 
@@ -83,11 +84,12 @@ def table(plan: Plan, outcome: Outcome) -> str:
 
 def explained(plan: Plan, outcome: Outcome, finding: Finding, secrets: Secrets) -> list[tuple[str, str]]:
     """What there is to say of a finding, named."""
+    finding = _hidden(finding, secrets)
     about = said(plan.document, finding, outcome.sentences)
     spec = f"{about.place}: {about.sentence}" if about.sentence else about.place
     found = [("expected", about.expected), ("got", about.got), ("spec", spec)]
     if finding.reply is not None and finding.reply.body:
-        found.append(("reply", shown(finding.reply.body)))
+        found.append(("reply", shown(finding.reply.body, secrets.hide)))
     # A secret in a request has its variable already; the rest may have come back from the server.
     found = [(name, plain(secrets.hide(text))) for name, text in found if text]
     found += [("before", curl(step, secrets)) for step in finding.steps[:-1]]
@@ -95,6 +97,24 @@ def explained(plan: Plan, outcome: Outcome, finding: Finding, secrets: Secrets) 
     for step in finding.after:
         found += [("after", curl(step, secrets)), ("answered", str(step.status))]
     return found
+
+
+def _hidden(finding: Finding, secrets: Secrets) -> Finding:
+    """A finding without secrets in what is quoted. Before that is shortened: half a secret is one as well."""
+
+    def hide(value: Any) -> Any:
+        if isinstance(value, list):
+            return [hide(one) for one in value]
+        return secrets.hide(value) if isinstance(value, str) else value
+
+    reply = finding.reply
+    return replace(
+        finding,
+        title=hide(finding.title),
+        message=hide(finding.message),
+        about={name: hide(value) for name, value in finding.about.items()},
+        reply=None if reply is None else replace(reply, type=hide(reply.type), body=hide(reply.body)),
+    )
 
 
 def title(plan: Plan, finding: Finding) -> str:
@@ -117,6 +137,42 @@ def findings(plan: Plan, outcome: Outcome, secrets: Secrets) -> Iterator[str]:
         yield "\n".join(lines)
 
 
+def trouble(plan: Plan, outcome: Outcome) -> list[str]:
+    """Why a run without findings does not say that all is well."""
+    if outcome.interrupted:
+        return []
+    if outcome.unreachable or outcome.broken:
+        return [one for one in (outcome.unreachable, outcome.broken) if one]
+    found = []
+    tallies = [(one, tally) for one, tally, _ in rows(plan, outcome)]
+    silent = len(_never_called(plan, outcome))
+    # The others make no calls of their own for each operation: there may be no examples, or no links.
+    if silent and not outcome.spent and {"coverage", "fuzzing"} & set(plan.phases):
+        found.append(f"{silent} of {len(tallies)} operations were never called")
+    statuses: dict[int, int] = {}
+    for _, tally in tallies:
+        for status, count in tally.statuses.items():
+            statuses[status] = statuses.get(status, 0) + count
+    refused = set(outcome.warnings.get("missing_auth", ()))
+    locked = [label(one) for one, tally in tallies if tally.calls and asks_credential(plan.document, one)]
+    if not any(tally.accepted for _, tally in tallies):
+        replies = ", ".join(f"{count} × {status}" for status, count in sorted(statuses.items())) or "none"
+        ask = ""
+        if set(statuses) == {404}:
+            ask = f" Is {plan.address.url} the base?"
+        elif {401, 403} & set(statuses):
+            ask = " Is the credential right?"
+        found.append(f"no call was accepted, so hardly anything was tested (replies: {replies}).{ask}")
+    elif locked and refused.issuperset(locked):
+        found.append("no operation that asks for a credential accepted it. Is it right?")
+    return found
+
+
+def _never_called(plan: Plan, outcome: Outcome) -> list[str]:
+    """Operations of which nothing is known. A call without a whole reply is not counted, it is a finding."""
+    return [one.id for one, tally, found in rows(plan, outcome) if not tally.calls and not found]
+
+
 def notes(plan: Plan, outcome: Outcome) -> list[str]:
     """What is no finding and should be known."""
     found = []
@@ -126,7 +182,13 @@ def notes(plan: Plan, outcome: Outcome) -> list[str]:
         found.append(f"Stopped at {outcome.requests} requests, which is the budget; not everything was tried.")
     if outcome.unlinked:
         found.append("The stateful phase did nothing: no links of the spec join the operations that were chosen.")
-    silent = [one.id for one, tally, _ in rows(plan, outcome) if not tally.calls]
+    for one, tally, _ in rows(plan, outcome):
+        if tally.cut:
+            streams = f"{tally.cut} stream{'s' * (tally.cut != 1)}"
+            found.append(
+                f"{streams} of {one.id} did not end in time (--timeout); no promise about streams was judged there."
+            )
+    silent = _never_called(plan, outcome)
     if silent:
         found.append(f"Never called: {', '.join(silent)}.")
     for kind, about in outcome.warnings.items():

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -159,11 +159,11 @@ def _unescaped(part: str) -> str:
     return part.replace("~1", "/").replace("~0", "~")
 
 
-def shown(body: str) -> str:
-    """The beginning of a reply on one line."""
+def shown(body: str, hide: Callable[[str], str]) -> str:
+    """The beginning of a reply on one line, with nothing in it that was to be hidden."""
     with contextlib.suppress(ValueError, RecursionError):
         body = json.dumps(json.loads(body), ensure_ascii=False, separators=(",", ":"))
-    return _short(body)
+    return _short(hide(body))
 
 
 def plain(text: str) -> str:

@@ -187,11 +187,17 @@ class _Asking:
         self.made: list[Made] = []
 
     def __call__(self, follow_up: FollowUp) -> Exchange | None:
-        """Send it. None after too many, and for an operation that is not there."""
+        """Send it. None after too many, for an operation that is not there, and when it gets no whole reply: that says
+        nothing of the call that it follows, and where it matters the operation's own calls get none either."""
+        from requests import RequestException
+
         self._calls += 1
         if self._calls > MOST_CALLS:
             return None
-        exchange = self._send(follow_up) if follow_up.url is None else self._fetch(follow_up.url)
+        try:
+            exchange = self._send(follow_up) if follow_up.url is None else self._fetch(follow_up.url)
+        except RequestException:
+            return None
         if exchange is not None:
             one = exchange
             self.made.append(Made(one.method, one.url, one.headers, one.body, one.status))

@@ -106,8 +106,9 @@ example-vite: $(VENV)/.runtime ## build the chat page and run its tests in Chrom
 	$(MAKE) $(EXAMPLE_VITE)/node_modules/.done && cd $(EXAMPLE_VITE) && npm run --silent build && \
 	$(WITH_EMULATOR) npm test --silent -- $(ARGS)
 
-build: $(VENV)/.tools ## build the sdist, and the wheel from it, into dist/
+build: $(VENV)/.runtime ## build the sdist, and the wheel from it, into dist/
 	@rm -rf dist
+	@$(BIN)/python -c 'import build' 2>/dev/null || $(INSTALL) build
 	@$(BIN)/python -m build --no-isolation --outdir dist .
 
 test-wheel: $(VENV)/.tools ## build sdist and wheel, look into them, test what they install on each Python there is

@@ -28,3 +28,8 @@ def __getattr__(name: str) -> Any:
 
         return Emulator
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """What completion shows."""
+    return __all__

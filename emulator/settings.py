@@ -91,6 +91,9 @@ class Settings:
     limits: Limits = Limits()
 
     def __post_init__(self) -> None:
+        for name in ("specs", "scenarios", "modules"):
+            if isinstance(getattr(self, name), str):
+                object.__setattr__(self, name, Path(getattr(self, name)))
         if self.clock is not None:
             read_clock(self.clock)
         if self.token is not None and not TOKEN.fullmatch(self.token):

@@ -8,6 +8,7 @@ import json
 import socket
 import threading
 import time
+from pathlib import Path
 from collections.abc import Iterator
 from typing import Any
 
@@ -509,6 +510,19 @@ def test_a_server_that_does_not_come_up(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(Server, "startup", give_up)
     with pytest.raises(EmulatorError, match=r"^The emulator did not start; its log says why\.$"):
         emulator.Emulator(backends=("dify",)).start()
+
+
+def test_settings_may_be_misspelt_and_folders_be_texts(tmp_path: Path) -> None:
+    with pytest.raises(TypeError, match=r"^there is no setting 'sped'; did you mean speed\?$"):
+        emulator.Emulator(sped=0)
+    (tmp_path / "any").mkdir()
+    (tmp_path / "any" / "own-day.yaml").write_text("description: A day.\nsteps: [say: Mine.]\n", "utf-8")
+    with emulator.Emulator(scenarios=str(tmp_path), backends=("plainchat",), speed=0) as running:
+        running.arm("plainchat", scenario="own-day")
+
+
+def test_completion_shows_what_there_is() -> None:
+    assert set(dir(emulator)) == set(emulator.__all__)
 
 
 def test_settings_or_their_members() -> None:

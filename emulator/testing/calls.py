@@ -177,7 +177,7 @@ class Calls(Sequence[Entry]):
         """The one entry. Raises AssertionError unless there is exactly one."""
         __tracebackhide__ = True
         if len(self._entries) != 1:
-            raise AssertionError(f"expected one of the {self.what}, got {self}")
+            raise AssertionError(f"expected exactly one of the {self.what}, got {self}")
         return self._entries[0]
 
     @overload

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+from emulator.errors import nearest
 from emulator.settings import Settings
 from emulator.testing.control import Control, EmulatorError
 from emulator.testing.session import Session
@@ -24,6 +26,12 @@ class Emulator(Session):
     def __init__(self, settings: Settings | None = None, **changes: Any) -> None:
         if settings is not None and changes:
             raise TypeError("give Settings or their members, not both")
+        members = [one.name for one in fields(Settings)]
+        for name in changes:
+            if name not in members:
+                near = nearest(name, members)
+                hint = f"; did you mean {near[0]}?" if near else ""
+                raise TypeError(f"there is no setting {name!r}{hint}")
         super().__init__(None)
         self._settings = settings if settings is not None else Settings(**{"port": 0, **changes})
         self._server: ThreadedServer | None = None

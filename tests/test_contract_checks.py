@@ -361,6 +361,53 @@ def test_a_promise_that_cannot_be_understood(tmp_path: Path, promised: Any, word
         schemathesis.openapi.from_dict(spec)
 
 
+def test_values_may_have_members_of_any_names() -> None:
+    spec = copy.deepcopy(SPEC)
+    odd = {"read": "nothing", "call": 7, "when": [1], "marks": "["}
+    spec["paths"]["/text"]["post"][KEY] = {
+        "write_echoed": {"said": "x", "members": {"/a": odd}},
+        "write_read_back": {"said": "x", "read": "listNotes", "items": "", "id": "", "is": odd, "body": odd},
+        "deleted_is_gone": {"said": "x", "id": odd, "from": [{"read": "listNotes", "gives": [404], "body": odd}]},
+    }
+    assert [str(one) for one in mistakes(spec)] == []
+
+
+@pytest.mark.parametrize(
+    ("promised", "place"),
+    [
+        ({"deleted_is_gone": {"said": "x", "id": 1, "from": [{"read": "no", "gives": [404]}]}}, "from/0/read"),
+        ({"upload_kept": {"said": "x", "part": "f", "steps": [{"call": "no"}]}}, "steps/0/call"),
+        (
+            {
+                "users_isolated": {
+                    "said": "x",
+                    "read": "listNotes",
+                    "gives": [404],
+                    "sign_in": {"steps": [{"call": "no"}], "header": "a"},
+                }
+            },
+            "sign_in/steps/0/call",
+        ),
+        (
+            {
+                "text_adds_up": {
+                    "said": "x",
+                    "kind": "name",
+                    "pieces": {"of": ["a"], "at": ""},
+                    "whole": {"read": "no", "items": "", "last": True, "at": ""},
+                }
+            },
+            "whole/read",
+        ),
+    ],
+)
+def test_every_follow_up_is_looked_at(promised: Any, place: str) -> None:
+    spec = copy.deepcopy(SPEC)
+    spec["paths"]["/text"]["post"][KEY] = promised
+    (mistake,) = mistakes(spec)
+    assert f"{place}: there is no operation 'no'" in str(mistake)
+
+
 def test_a_promise_that_is_nested_too_deeply() -> None:
     deep: list[Any] = []
     for _ in range(5000):

@@ -5,9 +5,11 @@ from __future__ import annotations
 import copy
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -308,6 +310,21 @@ def test_bundled_promises_can_be_understood(file: Path) -> None:
 
 
 PAGED = {"said": "x", "items": "", "id": "", "size": {"most": 5}}
+
+
+@pytest.mark.parametrize("file", list(spec_files(Settings()).values()), ids=lambda file: file.stem)
+def test_bundled_marks_are_looked_for_in_time(file: Path) -> None:
+    """A text of nothing but beginnings of marks took time by the square of its length."""
+    raw = yaml.safe_load(file.read_text("utf-8"))
+    operations = [one for item in raw["paths"].values() for one in item.values() if isinstance(one, dict)]
+    marks = [mark for one in operations for mark in one.get(KEY, {}).get("text_ending", {}).get("marks", ())]
+    assert bool(marks) is (file.stem == "plainchat")
+    text = "[MESSAGE_ID:" * 50_000 + "[ERROR] " * 50_000
+    before = time.process_time()
+    assert all(len(re.findall(mark, text)) < 2 for mark in marks)
+    assert time.process_time() - before < 5
+
+
 WRONG: tuple[tuple[Any, str], ...] = (
     (["a"], "expected an object"),
     ({"event_ordr": {}}, "did you mean event_order?"),

@@ -5,9 +5,11 @@ from __future__ import annotations
 import copy
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -308,6 +310,21 @@ def test_bundled_promises_can_be_understood(file: Path) -> None:
 
 
 PAGED = {"said": "x", "items": "", "id": "", "size": {"most": 5}}
+
+
+@pytest.mark.parametrize("file", list(spec_files(Settings()).values()), ids=lambda file: file.stem)
+def test_bundled_marks_are_looked_for_in_time(file: Path) -> None:
+    """A text of nothing but beginnings of marks took time by the square of its length."""
+    raw = yaml.safe_load(file.read_text("utf-8"))
+    operations = [one for item in raw["paths"].values() for one in item.values() if isinstance(one, dict)]
+    marks = [mark for one in operations for mark in one.get(KEY, {}).get("text_ending", {}).get("marks", ())]
+    assert bool(marks) is (file.stem == "plainchat")
+    text = "[MESSAGE_ID:" * 50_000 + "[ERROR] " * 50_000
+    before = time.process_time()
+    assert all(len(re.findall(mark, text)) < 2 for mark in marks)
+    assert time.process_time() - before < 5
+
+
 WRONG: tuple[tuple[Any, str], ...] = (
     (["a"], "expected an object"),
     ({"event_ordr": {}}, "did you mean event_order?"),
@@ -359,6 +376,53 @@ def test_a_promise_that_cannot_be_understood(tmp_path: Path, promised: Any, word
     assert len(problems(file)) == 1
     with pytest.raises(Exception, match=KEY):
         schemathesis.openapi.from_dict(spec)
+
+
+def test_values_may_have_members_of_any_names() -> None:
+    spec = copy.deepcopy(SPEC)
+    odd = {"read": "nothing", "call": 7, "when": [1], "marks": "["}
+    spec["paths"]["/text"]["post"][KEY] = {
+        "write_echoed": {"said": "x", "members": {"/a": odd}},
+        "write_read_back": {"said": "x", "read": "listNotes", "items": "", "id": "", "is": odd, "body": odd},
+        "deleted_is_gone": {"said": "x", "id": odd, "from": [{"read": "listNotes", "gives": [404], "body": odd}]},
+    }
+    assert [str(one) for one in mistakes(spec)] == []
+
+
+@pytest.mark.parametrize(
+    ("promised", "place"),
+    [
+        ({"deleted_is_gone": {"said": "x", "id": 1, "from": [{"read": "no", "gives": [404]}]}}, "from/0/read"),
+        ({"upload_kept": {"said": "x", "part": "f", "steps": [{"call": "no"}]}}, "steps/0/call"),
+        (
+            {
+                "users_isolated": {
+                    "said": "x",
+                    "read": "listNotes",
+                    "gives": [404],
+                    "sign_in": {"steps": [{"call": "no"}], "header": "a"},
+                }
+            },
+            "sign_in/steps/0/call",
+        ),
+        (
+            {
+                "text_adds_up": {
+                    "said": "x",
+                    "kind": "name",
+                    "pieces": {"of": ["a"], "at": ""},
+                    "whole": {"read": "no", "items": "", "last": True, "at": ""},
+                }
+            },
+            "whole/read",
+        ),
+    ],
+)
+def test_every_follow_up_is_looked_at(promised: Any, place: str) -> None:
+    spec = copy.deepcopy(SPEC)
+    spec["paths"]["/text"]["post"][KEY] = promised
+    (mistake,) = mistakes(spec)
+    assert f"{place}: there is no operation 'no'" in str(mistake)
 
 
 def test_a_promise_that_is_nested_too_deeply() -> None:

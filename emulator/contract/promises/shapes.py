@@ -377,8 +377,8 @@ def _words(pointer: Pointer, value: Any, paths: Mapping[str, str]) -> Iterator[M
                 yield from (_expression((*here, one), one) for one in member if not _is_expression(one))
             elif name in ("marks", "like"):
                 yield from _patterns(here, member)
-            # A body is sent as it is: its members may have any names.
-            elif name != "body":
+            # Everything else is values, which may have members of any names.
+            elif name in ("whole", "from", "sign_in", "steps"):
                 yield from _words(here, member, paths)
     elif isinstance(value, list):
         for number, member in enumerate(value):

@@ -24,7 +24,7 @@ from emulator.conform.address import address
 from emulator.conform.curl import SHORTEST, Secrets, curl
 from emulator.conform.outcome import Outcome, Step, Tally
 from emulator.conform.plan import Plan, asks_credential, at_most, changes, chosen, label
-from emulator.conform.report import explained, findings, trouble
+from emulator.conform.report import explained, findings, notes, trouble
 from emulator.contract.document import Document, open_document
 from emulator.errors import Misused
 from emulator.service import spec_files
@@ -248,6 +248,16 @@ def test_a_run_that_left_operations_out_is_none(plainchat: Document) -> None:
     assert trouble(plan, outcome) == [], "that is known"
     outcome.interrupted, outcome.broken = True, "x"
     assert trouble(plan, outcome) == [], "that is known, too"
+
+
+def test_what_was_promised_and_not_judged_is_told(plainchat: Document) -> None:
+    plan = planned(plainchat)
+    outcome = whole(plan)
+    for one in plan.operations:
+        outcome.tallies[label(one)].checks = {name: [1, 0] for name in one.raw.get("x-promises", {})}
+    assert notes(plan, outcome) == []
+    del outcome.tallies["DELETE /api/conversations/{conversation_id}/delete"].checks["deleted_is_gone"]
+    assert notes(plan, outcome) == ["Promised and never judged: deleteConversation (deleted_is_gone)."]
 
 
 def test_a_run_without_a_right_credential_is_none() -> None:

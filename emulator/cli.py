@@ -106,7 +106,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 CONFORM = """Call a backend, the emulator or a real one, and hold its replies against the spec. Says first what it will
-call. Needs the extra: pip install 'chat-emulator[contract]'. Exit codes: 0 nothing found, 1 findings or not reached,
+call. Needs the extra: pip install 'CLONE_OR_WHEEL[contract]'. Exit codes: 0 nothing found, 1 findings or nothing tried,
 2 wrong use."""
 BASE = """base of the backend, as documented; the spec's paths are added to it. dify: https://HOST/v1, ruoyi:
 https://HOST/dev-api, plainchat, deskchat and toolchat: https://HOST; the emulator: http://127.0.0.1:8787/dify/v1 …"""

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import sys
 
-from emulator.cli import main
-
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        from emulator.cli import main
+
+        sys.exit(main())
+    except KeyboardInterrupt:
+        # While it is being imported.
+        sys.exit(130)

@@ -29,15 +29,15 @@ TOKEN = "CHAT_EMULATOR_TOKEN"
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit code."""
-    parser = _parser()
-    words = list(sys.argv[1:] if arguments is None else arguments)
-    # What is behind `--` is somebody else's command line.
-    at = words.index("--") if words[:1] == ["exec"] and "--" in words else len(words)
-    chosen = parser.parse_args(words[:at], argparse.Namespace(command_line=words[at + 1 :]))
-    if chosen.command is None:
-        parser.print_help(sys.stderr)
-        return USAGE
     try:
+        parser = _parser()
+        words = list(sys.argv[1:] if arguments is None else arguments)
+        # What is behind `--` is somebody else's command line.
+        at = words.index("--") if words[:1] == ["exec"] and "--" in words else len(words)
+        chosen = parser.parse_args(words[:at], argparse.Namespace(command_line=words[at + 1 :]))
+        if chosen.command is None:
+            parser.print_help(sys.stderr)
+            return USAGE
         code: int = chosen.run(chosen)
         return code
     except Misused as error:
@@ -114,7 +114,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 CONFORM = """Call a backend, the emulator or a real one, and hold its replies against the spec. Says first what it will
-call. Needs the extra: pip install 'chat-emulator[contract]'. Exit codes: 0 nothing found, 1 findings or not reached,
+call. Needs the extra: pip install 'CLONE_OR_WHEEL[contract]'. Exit codes: 0 nothing found, 1 findings or nothing tried,
 2 wrong use."""
 BASE = """base of the backend, as documented; the spec's paths are added to it. dify: https://HOST/v1, ruoyi:
 https://HOST/dev-api, plainchat, deskchat and toolchat: https://HOST; the emulator: http://127.0.0.1:8787/dify/v1 …"""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import re
 import socket
 import subprocess
 import threading
@@ -24,7 +25,7 @@ from emulator.conform.address import address
 from emulator.conform.curl import SHORTEST, Secrets, curl
 from emulator.conform.outcome import Outcome, Step, Tally
 from emulator.conform.plan import Plan, asks_credential, at_most, changes, chosen, label
-from emulator.conform.report import explained, findings, trouble
+from emulator.conform.report import explained, findings, notes, trouble
 from emulator.contract.document import Document, open_document
 from emulator.errors import Misused
 from emulator.service import spec_files
@@ -109,7 +110,10 @@ WRONG = {
     "no phase": (["--url", HERE, "--phases", ""], "There is no phase ''"),
     "budget": (["--url", HERE, "--budget", "0"], "--budget wants 1 or more"),
     "examples": (["--url", HERE, "--examples", "-1"], "--examples wants 1 or more"),
-    "timeout": (["--url", HERE, "--timeout", "nan"], "--timeout wants seconds"),
+    "timeout": (["--url", HERE, "--timeout", "nan"], "--timeout wants 0.01"),
+    "long timeout": (["--url", HERE, "--timeout", "1e300"], "--timeout wants 0.01 to 3600 seconds, got 1e+300"),
+    "no timeout": (["--url", HERE, "--timeout", "1e-9"], "--timeout wants 0.01 to 3600 seconds, got 1e-09"),
+    "a length": (["--url", HERE, "--header", "Content-Length: 5"], "--header cannot give Content-Length"),
     "operation": (["--url", HERE, "--only", "logUser"], "no operation 'logUser'. Did you mean 'loginUser'?"),
     "nothing left": (["--url", HERE, "--only", "loginUser", "--read-only"], "leaves nothing to call"),
     "header": (["--url", HERE, "--header", "hunter2"], "Expected --header 'Name: value'"),
@@ -162,8 +166,16 @@ def test_a_missing_extra(capsys: pytest.CaptureFixture[str], monkeypatch: pytest
     monkeypatch.setattr(importlib.util, "find_spec", without)
     assert main(["conform", "plainchat", "--url", HERE]) == 2
     out, err = capsys.readouterr()
-    assert out == "" and "pip install 'chat-emulator[contract]'" in err and err.count("\n") == 1
+    assert out == "" and "pip install 'CLONE_OR_WHEEL[contract]'" in err and err.count("\n") == 1
     assert main(["conform", "plainchat", "--list"]) == 0, "to list needs nothing"
+
+
+def test_stopped_before_it_began(monkeypatch: pytest.MonkeyPatch) -> None:
+    def stop() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("emulator.cli._parser", stop)
+    assert main(["conform", "plainchat", "--list"]) == 130
 
 
 class Terminal:
@@ -215,6 +227,7 @@ def test_a_list(capsys: pytest.CaptureFixture[str]) -> None:
     assert out.startswith(
         "dify at https://host/v1, seed 0, 50 examples, examples, coverage, fuzzing, stateful, read-only"
     )
+    assert "two questions of schemathesis: GET /v1/ and /v1/schemathesis-probe…" in out
     assert "  reads   GET     /v1/info  " in out and "writes" not in out
     assert "13 operations, 0 of which write; at most 70 requests in all." in out
 
@@ -248,6 +261,16 @@ def test_a_run_that_left_operations_out_is_none(plainchat: Document) -> None:
     assert trouble(plan, outcome) == [], "that is known"
     outcome.interrupted, outcome.broken = True, "x"
     assert trouble(plan, outcome) == [], "that is known, too"
+
+
+def test_what_was_promised_and_not_judged_is_told(plainchat: Document) -> None:
+    plan = planned(plainchat)
+    outcome = whole(plan)
+    for one in plan.operations:
+        outcome.tallies[label(one)].checks = {name: [1, 0] for name in one.raw.get("x-promises", {})}
+    assert notes(plan, outcome) == []
+    del outcome.tallies["DELETE /api/conversations/{conversation_id}/delete"].checks["deleted_is_gone"]
+    assert notes(plan, outcome) == ["Promised and never judged: deleteConversation (deleted_is_gone)."]
 
 
 def test_a_run_without_a_right_credential_is_none() -> None:
@@ -444,6 +467,47 @@ def test_the_beginning_of_a_secret_is_one() -> None:
     secrets = Secrets({"Authorization": "Bearer 0123456789abcdefghij"})
     assert secrets.hide("it was 0123456789abcdefgh… and 0123456") == "it was $AUTHORIZATION… and $AUTHORIZATION"
     assert secrets.hide("Bearer 012 of 0123456789") == "Bearer 012 of $AUTHORIZATION"
+
+
+def test_the_name_of_a_header_runs_nothing(echo: str) -> None:
+    name = "X-`id`$HOME'"
+    line = curl(Step("GET", echo + "/a", {name: "open-sesame"}, None, 0), Secrets({name: "open-sesame"}))
+    (variable,) = re.findall(r'"\$(\w+)"', line)
+    subprocess.run(
+        ["sh", "-c", f"{line} -s -o /dev/null"],
+        env={**os.environ, "NO_PROXY": "*", variable: "open-sesame"},
+        timeout=10,
+        check=True,
+    )
+    assert Echo.got["headers"][name] == "open-sesame"
+
+
+def test_a_mistake_in_a_promise_is_told_before_anything_is_called(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    promised = TWICE.replace(
+        "operationId: getItem", "operationId: getItem, x-promises: {kept_for_ever: {said: It is.}}"
+    )
+    (tmp_path / "twice.yaml").write_text(promised)
+    assert main(["conform", "twice", "--specs", str(tmp_path), "--url", HERE]) == 2
+    out, err = capsys.readouterr()
+    assert out == "" and "kept_for_ever" in err and "twice.yaml" in err
+
+
+def test_there_are_no_more_failures_than_cases(plainchat: Document) -> None:
+    outcome = whole(planned(plainchat))
+    finding: dict[str, Any] = {
+        "operation": "POST /api/chat",
+        "phase": "fuzzing",
+        "title": "t",
+        "reply": None,
+        "steps": [],
+    }
+    for check in ("a", "b"):
+        outcome.take({"kind": "finding", "check": check, "message": "No.\nExpected: 400", **finding})
+    tree = ET.fromstring(files.junit(planned(plainchat), outcome, Secrets({})))
+    assert (tree.get("tests"), tree.get("failures"), len(list(tree.iter("failure")))) == ("8", "1", 2)
+    assert "got: No.; Expected: 400" in str([one.text for one in tree.iter("failure")])
 
 
 def test_a_long_body_is_left_out() -> None:

@@ -73,8 +73,8 @@ def judged(base: str) -> bool | None:
     return judge(check, context, case.call(base_url=base), case)
 
 
-def test_a_follow_up_without_a_reply_is_no_finding(base: str) -> None:
-    judged(base)
+def test_a_follow_up_without_a_reply_is_no_finding_and_does_not_count_as_passed(base: str) -> None:
+    assert judged(base) is True
 
 
 def test_a_follow_up_with_one_may_be(base: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import io
-import math
 import os
 import re
 import sys
@@ -21,13 +20,17 @@ from emulator.conform.plan import PHASES, Plan, at_most, chosen, listing
 from emulator.conform.running import Ended, perform
 from emulator.conform.sentences import plain
 from emulator.contract.document import Document, open_document
+from emulator.contract.promises.shapes import mistakes
 from emulator.errors import Misused, nearest
 from emulator.service import spec_files
 from emulator.settings import Settings
 
 FINE, FOUND, USAGE, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
 RULES = "schemathesis.toml"
-EXTRA = "conform needs schemathesis, which comes with an extra: pip install 'chat-emulator[contract]'"
+EXTRA = "conform needs schemathesis, which comes with an extra: pip install 'CLONE_OR_WHEEL[contract]'"
+TIMEOUTS = 0.01, 3600.0
+FRAMING = frozenset({"connection", "content-length", "host", "transfer-encoding", "expect"})
+"""Headers that each request has to say itself."""
 TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 
@@ -98,7 +101,11 @@ def _document(asked: Asked) -> tuple[Document, Path]:
     rules = Path(__file__).parent.parent / "contract" / RULES
     if asked.specs is not None and own and (asked.specs / RULES).is_file():
         rules = asked.specs / RULES
-    return open_document(file, own), rules
+    document = open_document(file, own)
+    wrong = list(mistakes(document.raw))
+    if wrong:
+        raise Misused("Mistaken promises", f"{file} promises what cannot be understood:\n" + "\n".join(map(str, wrong)))
+    return document, rules
 
 
 def _plan(asked: Asked, document: Document, rules: Path, where: Address) -> Plan:
@@ -110,8 +117,9 @@ def _plan(asked: Asked, document: Document, rules: Path, where: Address) -> Plan
     for name, value in (("--examples", asked.examples), ("--budget", asked.budget)):
         if value is not None and value < 1:
             raise Misused("Too few", f"{name} wants 1 or more, got {value}.")
-    if not 0 < asked.timeout < math.inf:
-        raise Misused("Malformed timeout", f"--timeout wants seconds above 0, got {asked.timeout:g}.")
+    least, most = TIMEOUTS
+    if not least <= asked.timeout <= most:
+        raise Misused("Malformed timeout", f"--timeout wants {least:g} to {most:g} seconds, got {asked.timeout:g}.")
     return Plan(
         document=document,
         address=where,
@@ -136,6 +144,8 @@ def _headers(items: Sequence[str]) -> Mapping[str, str]:
         # What was meant may be a secret, so it is not repeated.
         if not colon or not TOKEN.fullmatch(name) or not (value.isascii() and value.isprintable()):
             raise Misused("Malformed header", "Expected --header 'Name: value', printable and in ASCII.")
+        if name.lower() in FRAMING:
+            raise Misused("Unusable header", f"--header cannot give {name}: each request says its own.")
         if name.lower() in (one.lower() for one in headers):
             raise Misused("Repeated header", f"--header gives {name} twice.")
         headers[name] = value

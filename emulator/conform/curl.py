@@ -119,7 +119,9 @@ def curl(step: Step, secrets: Secrets) -> str:
 def _header(name: str, value: str, secrets: Secrets) -> str:
     variable = secrets.variable(name, value)
     if variable is not None:
-        return f'"{name}: {variable}"'
+        # A name may have signs that mean something to the shell.
+        plain = re.fullmatch(r"[\w.-]+", name, re.ASCII)
+        return f'"{name}: {variable}"' if plain else f'{shlex.quote(f"{name}: ")}"{variable}"'
     if not value:
         return shlex.quote(f"{name};")
     text = secrets.hide(f"{name}: {value}")

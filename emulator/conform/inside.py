@@ -29,7 +29,7 @@ from schemathesis.core.errors import NoLinksFound
 from schemathesis.core.failures import Failure
 from schemathesis.engine import Status, events
 from schemathesis.engine.errors import ServerUnavailable
-from schemathesis.engine.recorder import Request
+from schemathesis.engine.recorder import Request, ScenarioRecorder
 from urllib3.connection import HTTPConnection
 from urllib3.exceptions import HTTPError
 
@@ -39,7 +39,7 @@ CHECKS = "emulator.contract.checks"
 TELL_SECONDS = 0.1
 DEEPEST = 200
 """Levels of a reply in JSON. What reads one calls itself for each level, and ends in the middle of one too many."""
-MOST_BYTES = 64 * 1024 * 1024
+MOST_BYTES = 16 * 1024 * 1024
 """Of one reply. A longer one is given up."""
 MOST_WAITS = 4
 """A call may take this many times the timeout of a single wait, from its connection to the end of its reply."""
@@ -278,6 +278,7 @@ def main() -> int:
     try:
         if not _reachable(job, tell):
             return 1
+        lighten()
         rule(ALWAYS)
         if job["read_only"]:
             rule(READ_ONLY)
@@ -295,6 +296,20 @@ def main() -> int:
     finally:
         tell(kind="end", requests=counter.sent)
     return 0
+
+
+def lighten() -> None:
+    """Keep no whole replies in what failed: each failure of a schema would have its own until the scenario is over."""
+    record = ScenarioRecorder.record_check_failure
+
+    def recorded(recorder: ScenarioRecorder, *, failure: Failure, **more: Any) -> None:
+        if len(getattr(failure, "_raw_message", "")) > KEPT_BYTES:
+            for name in ("message", "_validation_message", "_raw_message"):
+                setattr(failure, name, getattr(failure, name)[:KEPT_BYTES])
+            failure.instance = None  # type: ignore[attr-defined]
+        record(recorder, failure=failure, **more)
+
+    ScenarioRecorder.record_check_failure = recorded  # type: ignore[method-assign, assignment]
 
 
 def rule(settings: Mapping[str, Any]) -> None:
@@ -465,7 +480,7 @@ def _failure(name: str, failure: Failure) -> dict[str, Any]:
         "title": failure.title,
         "message": failure.message,
     }
-    for attribute in ("schema_path", "instance_path", "instance", "sentence", "said", "what", "validation_message"):
+    for attribute in ("schema_path", "instance_path", "sentence", "said", "what", "validation_message"):
         if hasattr(failure, attribute):
             value = getattr(failure, attribute)
             found[attribute] = list(value) if attribute.endswith("_path") else value

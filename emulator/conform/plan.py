@@ -113,10 +113,11 @@ def listing(plan: Plan) -> str:
     for one in plan.operations:
         does = "writes" if changes(one) else "reads"
         lines.append(f"  {does:<6}  {one.method:<7} {plan.address.path + one.path:<{width}}  {one.id}")
-    count = len(plan.operations)
+    count, base = len(plan.operations), plan.address.path
     lines += [
         "",
         f"{count} operation{'s' * (count != 1)}, {writing} of which write; at most {plan.most} requests in all.",
+        f"Before them two questions of schemathesis: GET {base}/ and {base}/schemathesis-probe….",
     ]
     if not plan.read_only:
         lines += [

@@ -18,6 +18,8 @@ from emulator.contract.document import Operation
 
 LINES = frozenset({"before", "curl", "after"})
 """What is for the shell."""
+PROMISES = "x-promises"
+"""Of an operation in a spec: checks that a reply has to pass beside those of schemas."""
 HINTS = {
     "missing_auth": "never got past authentication",
     "missing_test_data": "nearly always 404: the ids in the spec's examples are not there",
@@ -182,6 +184,13 @@ def notes(plan: Plan, outcome: Outcome) -> list[str]:
         found.append(f"Stopped at {outcome.requests} requests, which is the budget; not everything was tried.")
     if outcome.unlinked:
         found.append("The stateful phase did nothing: no links of the spec join the operations that were chosen.")
+    unjudged = [
+        f"{one.id} ({', '.join(left)})"
+        for one, tally, _ in rows(plan, outcome)
+        if tally.calls and (left := [name for name in one.raw.get(PROMISES, {}) if name not in tally.checks])
+    ]
+    if unjudged:
+        found.append(f"Promised and never judged: {', '.join(unjudged)}.")
     for one, tally, _ in rows(plan, outcome):
         if tally.cut:
             streams = f"{tally.cut} stream{'s' * (tally.cut != 1)}"

@@ -61,7 +61,7 @@ def said(document: Document, finding: Finding, sentences: Mapping[str, str]) -> 
 
 def _got(finding: Finding) -> str:
     about = finding.about
-    words = about.get("what") or about.get("validation_message") or _first(finding.message) or finding.title
+    words = about.get("what") or about.get("validation_message") or _joined(_first(finding.message)) or finding.title
     if about.get("instance_path"):
         words = f"{_pointer(about['instance_path'])}: {words}"
     if finding.reply is not None:
@@ -73,6 +73,11 @@ def _got(finding: Finding) -> str:
 def _first(message: str) -> str:
     """A message up to what quotes whole schemas and values."""
     return re.split(r"\n\s*(?:Schema(?: at \S+)?|Value):\n", message)[0]
+
+
+def _joined(message: str) -> str:
+    """The lines of a message as one."""
+    return "; ".join(line.strip() for line in message.splitlines() if line.strip())
 
 
 def _short(text: str) -> str:

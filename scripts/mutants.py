@@ -60,7 +60,8 @@ def main() -> int:
         print(f"UNSOUND: the unbroken server fails {line}", flush=True)
     if chosen.json:
         chosen.json.write_text(json.dumps(verdicts, indent=1, ensure_ascii=False))
-    return 1 if unsound or not _good_enough(verdicts, sample=bool(chosen.sample)) else 0
+    some = bool(chosen.sample or chosen.only)
+    return 1 if unsound or not good_enough(verdicts, some) else 0
 
 
 def _arguments() -> argparse.Namespace:
@@ -205,14 +206,15 @@ def _rate(verdicts: Sequence[dict[str, Any]], by: str = "") -> float:
     return 100 * len(killed) / len(verdicts) if verdicts else 0.0
 
 
-def _good_enough(verdicts: Sequence[dict[str, Any]], sample: bool) -> bool:
-    """Whether the goals are reached and every survivor has its reason. A sample of few mutants has its own rates."""
+def good_enough(verdicts: Sequence[dict[str, Any]], some: bool) -> bool:
+    """Whether every survivor has its reason and the goals are reached. Where only some mutants were run, the rates are
+    those of the few, and no goal is set for them."""
     if verdicts and "spec" not in verdicts[0]:
         return True
     unexplained = [one for one in verdicts if not one["spec"] and not one["checks"] and not reason(one["mutant"])]
     if unexplained:
         print(f"{_count(len(unexplained), 'survivor')} without a reason")
-    return not unexplained and (sample or (_rate(verdicts, "spec") >= SPEC_GOAL and _rate(verdicts) >= CHECKS_GOAL))
+    return not unexplained and (some or (_rate(verdicts, "spec") >= SPEC_GOAL and _rate(verdicts) >= CHECKS_GOAL))
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from wrapping import Mutant
 
 pytest.importorskip("schemathesis")
 sys.path.append(str(Path(__file__).parent.parent.parent / "scripts"))
-from mutants import ROOT, share
+from mutants import ROOT, good_enough, share
 
 FEWEST_KINDS = 5
 
@@ -85,6 +85,15 @@ def test_a_kill_and_a_survivor() -> None:
 def test_a_sample_is_shared_by_operations(sample: int, operations: dict[str, int], shares: dict[str, int]) -> None:
     assert share(sample, operations) == shares
     assert sum(shares.values()) == sample
+
+
+def test_goals_are_for_all_mutants_and_reasons_for_each() -> None:
+    caught = {"mutant": "plainchat/sendChatMessage/end missing", "spec": [], "checks": ["text_ending"]}
+    survivor = {"mutant": "plainchat/sendChatMessage/unheard of", "spec": [], "checks": []}
+    assert good_enough([caught], some=True)
+    assert not good_enough([caught], some=False)
+    assert not good_enough([{**caught, "spec": ["x"]}, survivor], some=True)
+    assert good_enough([{**caught, "spec": ["x"]}], some=False)
 
 
 def test_a_sample_is_listed() -> None:

@@ -36,6 +36,7 @@ from emulator.testing.server import ThreadedServer
 ROOT = Path(__file__).parent.parent
 ADDRESS = "http://127.0.0.1:8787"
 ELSEWHERE = {
+    "docs/dify-spec-findings.md": "test_dify_spec_findings.py",
     "docs/front-ends.md": "test_front_ends_docs.py",
     "docs/in-process.md": "test_in_process.py",
     "docs/parsing-streams.md": "test_parsing_docs.py",
@@ -50,10 +51,6 @@ NOT_RUN = {
     ("docs/contract-testing.md", "- run: pip install"): "steps of somebody's CI",
     ("docs/contract-checks.md", "pip install"): "calls a server of the reader's",
     ("docs/contract-checks.md", "/conversations/{conversation_id}:"): "a piece of a spec",
-    (
-        "docs/dify-spec-findings.md",
-        "python scripts/dify_spec_findings.py",
-    ): "needs the published document",
 }
 """(page, how a block or a command in it begins) → why it cannot be run."""
 SERVERS: Mapping[str, Mapping[str, Any]] = {

@@ -104,7 +104,9 @@ class Parser:
 
     def state(self) -> Any:
         """All that what comes next depends on."""
-        return self.text.decoder.getstate(), vars(self.lines), vars(self.events)
+        # A line that has come in part is kept in as many pieces as it came in, which no reader can tell.
+        lines = {**vars(self.lines), "buffer": "".join(self.lines.buffer)}
+        return self.text.decoder.getstate(), lines, vars(self.events)
 
 
 def _copied(part: Part) -> Part:

@@ -55,7 +55,7 @@ types: $(VENV)/.tools ## check the types (mypy, strict)
 imports: $(VENV)/.tools ## check who may import whom (import-linter)
 	@$(BIN)/lint-imports --no-logo
 
-contract: $(VENV)/.tools ## hold the server against its specs (schemathesis, 2 seeds × 50 examples; about 4 minutes)
+contract: $(VENV)/.tools ## hold the server against its specs (schemathesis, 50 examples an operation; some minutes)
 	@$(BIN)/pytest -n 2 -m contract --timeout 300
 	@$(BIN)/python scripts/contract.py $(ARGS)
 

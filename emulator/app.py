@@ -13,7 +13,7 @@ from starlette.routing import BaseRoute, Route
 
 from emulator.contract.document import problems
 from emulator.control import index
-from emulator.control.api import Control
+from emulator.control.api import Control, NotAllowed
 from emulator.control.behaviours import Server
 from emulator.control.guard import LOOPBACK
 from emulator.control.route import ControlRoute
@@ -138,10 +138,17 @@ def _problem(error: Misused, headers: Mapping[str, str] | None = None) -> Respon
 
 # A document may be read by any page: documentation viewers run elsewhere.
 OPEN = {"Access-Control-Allow-Origin": "*"}
+READ = ("GET", "HEAD", "OPTIONS")
+ALLOW = {"Allow": ", ".join(READ)}
+PREFLIGHT = {"Access-Control-Allow-Methods": ", ".join(READ), "Access-Control-Allow-Headers": "*"}
 
 
 def _spec_route(service: Service, kind: str) -> Route:
     def endpoint(request: Request) -> Response:
+        if request.method == "OPTIONS":
+            return Response(headers=OPEN | ALLOW | PREFLIGHT)
+        if request.method not in READ:
+            return _problem(NotAllowed(request.method, READ), OPEN | ALLOW)
         try:
             # Another version is worked out once for each document; a thread of its own does it.
             text = service.document.renditions.text(request.query_params.getlist("version"), kind)
@@ -149,4 +156,4 @@ def _spec_route(service: Service, kind: str) -> Route:
             return _problem(error, OPEN)
         return Response(text, media_type=f"application/{kind}", headers=OPEN)
 
-    return Route(f"/{service.name}/openapi.{kind}", endpoint, methods=["GET"])
+    return Route(f"/{service.name}/openapi.{kind}", endpoint, methods=METHODS)

@@ -88,6 +88,22 @@ def test_specs_may_be_read_from_anywhere(one: ThreadedServer) -> None:
     assert reply.content == one.app.services["dify"].file.read_bytes()
 
 
+@pytest.mark.parametrize("path", ["/dify/openapi.json", "/_s/a/dify/openapi.yaml"])
+def test_specs_are_for_reading(one: ThreadedServer, path: str) -> None:
+    asked = {"Origin": "https://viewer.example", "Access-Control-Request-Method": "GET"}
+    reply = bare("OPTIONS", one.url + path, headers=asked | {"Access-Control-Request-Headers": "x-viewer"})
+    assert (reply.status_code, reply.content) == (200, b"")
+    assert reply.headers["access-control-allow-origin"] == "*"
+    assert "GET" in reply.headers["access-control-allow-methods"].split(", ")
+    assert reply.headers["access-control-allow-headers"] == "*"
+    for method in ("POST", "PUT", "PATCH", "DELETE"):
+        reply = bare(method, one.url + path, headers={"Origin": "https://viewer.example"})
+        assert (reply.status_code, reply.headers["content-type"]) == (405, "application/problem+json")
+        assert reply.headers["allow"] == "GET, HEAD, OPTIONS"
+        assert reply.headers["access-control-allow-origin"] == "*"
+    assert bare("HEAD", one.url + path).status_code == 200
+
+
 def test_the_page_at_the_root(one: ThreadedServer) -> None:
     reply = bare("GET", one.url + "/")
     assert reply.headers["content-type"].startswith("text/html")

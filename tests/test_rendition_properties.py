@@ -68,6 +68,28 @@ def test_renditions_of_any_schemas_refuse_nothing_more(raw: dict[str, Any]) -> N
             assert was or not (is_now and (alike or version == "3.1")), (version, value, rendition["components"])
 
 
+@settings(max_examples=200, deadline=None, suppress_health_check=SLOW)
+@given(st.data())
+def test_exact_is_what_leads_to_nothing_wider(data: st.DataObject) -> None:
+    """In circles too, and whichever is asked about first."""
+    numbers = st.integers(0, 6)
+    leads = data.draw(st.lists(st.lists(numbers, max_size=2), min_size=7, max_size=7))
+    wider = data.draw(st.sets(numbers, max_size=2))
+    schemas: dict[str, Any] = {}
+    for i, others in enumerate(leads):
+        schemas[str(i)] = {"anyOf": [{"$ref": f"#/components/schemas/{one}"} for one in others]}
+        if i in wider:
+            schemas[str(i)] |= data.draw(st.sampled_from([{"propertyNames": {}}, {"$ref": "other.yaml"}]))
+    step = to_30({"openapi": "3.1.0", "components": {"schemas": schemas}}, {})
+    for asked in data.draw(st.permutations(range(7))):
+        reached, waiting = set(), [asked]
+        while waiting:
+            if (one := waiting.pop()) not in reached:
+                reached.add(one)
+                waiting += leads[one]
+        assert exact(step, schemas[str(asked)]) is reached.isdisjoint(wider)
+
+
 @settings(max_examples=60, deadline=None, suppress_health_check=SLOW)
 @given(documents())
 def test_renditions_of_any_schemas_are_valid(raw: dict[str, Any]) -> None:

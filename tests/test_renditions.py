@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,9 @@ from openapi_spec_validator import OpenAPIV30SpecValidator, OpenAPIV31SpecValida
 
 from emulator.contract.document import open_document
 from emulator.contract.rendition import render as render_module
+from emulator.contract.rendition import to_31
 from emulator.contract.rendition.render import EXTENSION, LOST, Rendition, Renditions, render
-from emulator.contract.rendition.walk import look_up
+from emulator.contract.rendition.walk import Places, Step, look_up
 from emulator.service import bundled
 from emulator.settings import Settings
 from emulator.source import Pointer, load
@@ -752,6 +753,70 @@ def test_the_page_about_versions_is_made_from_the_rules() -> None:
         env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "utf-8"},
     ).stdout
     assert (ROOT / "docs" / "openapi-versions.md").read_text("utf-8") == made, "run scripts/rendition_docs.py"
+
+
+# ---- How much work it is ----
+
+
+def named(name: str) -> dict[str, str]:
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def chain(n: int) -> dict[str, Any]:
+    """Each leads to the next."""
+    return {f"S{i}": {"oneOf": [named(f"S{min(i + 1, n - 1)}"), {"type": "string"}]} for i in range(n)}
+
+
+def hub(n: int) -> dict[str, Any]:
+    """All lead back to one that leads to all."""
+    spokes = {f"S{i}": {"oneOf": [{"type": "string"}, {"not": named("Hub")}]} for i in range(n)}
+    return {**spokes, "Hub": {"anyOf": [named(name) for name in spokes]}}
+
+
+def wider_hub(n: int) -> dict[str, Any]:
+    """The same, and of the one everything gets wider."""
+    made = hub(n)
+    made["Hub"]["anyOf"].insert(0, {"propertyNames": {"maxLength": 3}})
+    return made
+
+
+@pytest.mark.parametrize("graph", [chain, hub, wider_hub])
+def test_twice_the_schemas_are_twice_the_work(
+    graph: Callable[[int], dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """References are followed some times each, not once for every schema from which they can be reached."""
+    followed = 0
+    find = Places.find
+
+    def counted(places: Places, ref: str, schema: Any = None) -> Pointer | None:
+        nonlocal followed
+        followed += 1
+        return find(places, ref, schema)
+
+    monkeypatch.setattr(Places, "find", counted)
+    works: list[int] = []
+    for n in (200, 400):
+        followed = 0
+        made = render(document({"/components/schemas": graph(n)}), "3.0")
+        works.append(followed)
+        assert sum(loss.lost == "oneOf" for loss in made.losses) == (n if graph is wider_hub else 0)
+    assert works[1] <= 2.1 * works[0]
+
+
+def test_operations_are_gone_through_once_for_all_links(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = 0
+    lost_operations = to_31._lost_operations
+
+    def counted(step: Step) -> set[str]:
+        nonlocal found
+        found += 1
+        return lost_operations(step)
+
+    monkeypatch.setattr(to_31, "_lost_operations", counted)
+    links = {f"L{i}": {"operationId": "ask" if i % 2 else "look"} for i in range(20)}
+    raw = document({"/paths/~1a/query": {"operationId": "ask", "responses": OK}, "/components/links": links})
+    assert len(render(raw, "3.1").raw["components"]["links"]) == 10
+    assert found == 1
 
 
 # ---- Served ----

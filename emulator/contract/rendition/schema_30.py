@@ -375,24 +375,63 @@ CHANGES: tuple[Change, ...] = (
 
 def exact(step: Step, schema: Any) -> bool:
     """Whether the rendition of a schema accepts what it accepts and no more."""
-    waiting, seen = [schema], set()
-    while waiting:
-        one = waiting.pop()
-        if not isinstance(one, Mapping) or id(one) in seen:
-            continue
-        seen.add(id(one))
-        if not WIDENED.isdisjoint(one):
-            return False
-        if isinstance(reference := one.get("$ref"), str):
-            target = step.target(reference, one)
-            if target is None:
-                return False
-            waiting.append(step.at(target))
-        for keyword, shape in APPLIED.items():
-            if keyword in one and keyword not in ("$defs", "contentSchema"):
-                held = one[keyword]
-                waiting += held.values() if shape == "map" else held if shape == "list" else [held]
-    return True
+    return step.once(Exactness).of(schema)
+
+
+class Exactness:
+    """Which schemas have exact renditions. Each is looked at once, whatever leads to it and however often it is asked
+    about; what is known of the ones looked at is final, since all that they lead to was looked at with them."""
+
+    def __init__(self, step: Step) -> None:
+        self._step = step
+        self._seen: dict[int, Mapping[str, Any]] = {}
+        self._wider: set[int] = set()
+
+    def of(self, schema: Any) -> bool:
+        """Whether this one has."""
+        if isinstance(schema, Mapping) and id(schema) not in self._seen:
+            self._look(schema)
+        return id(schema) not in self._wider
+
+    def _look(self, schema: Mapping[str, Any]) -> None:
+        """Look at all that a schema leads to, then go back from what is wider to what leads there."""
+        waiting: list[Any] = [schema]
+        wider: list[int] = []
+        users: dict[int, list[int]] = {}
+        while waiting:
+            one = waiting.pop()
+            if not isinstance(one, Mapping) or id(one) in self._seen:
+                continue
+            self._seen[id(one)] = one
+            inner = _leads_to(self._step, one)
+            if inner is None:
+                wider.append(id(one))
+                continue
+            for each in inner:
+                users.setdefault(id(each), []).append(id(one))
+            waiting += inner
+        wider += [one for one in users if one in self._wider]
+        while wider:
+            reached = wider.pop()
+            self._wider.add(reached)
+            wider += users.pop(reached, ())
+
+
+def _leads_to(step: Step, schema: Mapping[str, Any]) -> list[Any] | None:
+    """The schemas on which it depends what a schema accepts; None where its rendition accepts more anyway."""
+    if not WIDENED.isdisjoint(schema):
+        return None
+    inner: list[Any] = []
+    if isinstance(reference := schema.get("$ref"), str):
+        target = step.target(reference, schema)
+        if target is None:
+            return None
+        inner.append(step.at(target))
+    for keyword, shape in APPLIED.items():
+        if keyword in schema and keyword not in ("$defs", "contentSchema"):
+            held = schema[keyword]
+            inner += held.values() if shape == "map" else held if shape == "list" else [held]
+    return inner
 
 
 def _any_of(schemas: list[dict[str, Any]]) -> dict[str, Any]:

@@ -103,7 +103,7 @@ def _path_item(step: Step, made: dict[str, Any], at: Pointer) -> Any:
 def _link(step: Step, made: dict[str, Any], at: Pointer) -> Any:
     reference = made.get("operationRef")
     target = step.target(reference) if isinstance(reference, str) else None
-    if (target and _is_lost(target)) or made.get("operationId") in _lost_operations(step):
+    if (target and _is_lost(target)) or made.get("operationId") in step.once(_lost_operations):
         step.lose(at, "link")
         return GONE
     return made

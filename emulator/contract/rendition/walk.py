@@ -10,12 +10,13 @@ import copy
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 from urllib.parse import unquote, urldefrag, urljoin
 
 from emulator.contract.document import METHODS
 from emulator.source import Pointer
 
+T = TypeVar("T")
 Shape = Literal["one", "list", "map"]
 Fields = Mapping[str, tuple[Shape, str]]
 
@@ -168,6 +169,8 @@ class Step:
     """Path items being put in place of references to them, the outermost first."""
     key: str = ""
     """The name under which the object stands that is being rewritten: of a media type, its own."""
+    found: dict[Callable[[Step], Any], Any] = field(default_factory=dict)
+    """What rules found out about the whole of `raw`."""
 
     def __post_init__(self) -> None:
         self.places = Places(self.raw)
@@ -178,6 +181,13 @@ class Step:
         if self.added:
             components = made.setdefault("components", {})
             components["schemas"] = {**components.get("schemas", {}), **self.added}
+        return made
+
+    def once(self, find: Callable[[Step], T]) -> T:
+        """What a rule needs to know of the whole document, found out when first asked for and kept."""
+        if find not in self.found:
+            self.found[find] = find(self)
+        made: T = self.found[find]
         return made
 
     def lose(self, at: Pointer, lost: str) -> None:

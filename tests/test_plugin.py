@@ -369,6 +369,51 @@ def test_missing(monkeypatch):
     assert missing in done.section("test_missing")
 
 
+PATCHED = """
+import socket
+
+RAISED = (RuntimeError, ValueError, KeyError, pytest.fail.Exception, pytest.skip.Exception)
+KINDS = {kind.__name__: kind for kind in RAISED}
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_patched(chat_emulator, monkeypatch, kind):
+    def refused(*arguments, **named):
+        raise KINDS[kind]("no network")
+    monkeypatch.setattr(socket, "socket", refused)
+    raise RuntimeError("of the test")
+
+def test_passes(chat_emulator):
+    ask(chat_emulator)
+"""
+
+
+def test_sockets_that_a_test_has_replaced_do_not_end_the_run(tmp_path: Path) -> None:
+    done = run_pytest(tmp_path, ASK + PATCHED)
+    assert done.counts == {"failed": 5, "passed": 1}, done.output
+    told = done.section("test_patched[RuntimeError]")
+    assert re.search(r"^The emulator at http://\S+ cannot be called: RuntimeError: no network\.$", told, re.MULTILINE)
+    assert "RuntimeError: of the test" in told
+    for kind, name in (("KeyError", "KeyError: 'no network'"), ("Failed", "Failed: no network")):
+        assert f"the journal could not be read: {name}" in done.section(f"test_patched[{kind}]")
+
+
+def test_a_server_of_another_version_does_not_end_the_run(tmp_path: Path) -> None:
+    text = """
+from emulator.testing.control import Control
+
+def test_other(chat_emulator, monkeypatch):
+    monkeypatch.setattr(Control, "call", lambda *asked: {"calls": 1})
+    assert not chat_emulator.calls()
+"""
+    done = run_pytest(tmp_path, ASK + text)
+    assert done.counts == {"failed": 1}, done.output
+    told = done.section("test_other")
+    assert re.search(
+        r"^E .*EmulatorError: The emulator at \S+ answers as another version does: its journal", told, re.M
+    )
+    assert "answers as another version does: its journal" in told.partition("-- chat-emulator --")[2]
+
+
 # ---- one server for all, and own settings
 
 

@@ -10,7 +10,7 @@ import contextlib
 import json
 from collections.abc import Mapping
 from functools import cached_property
-from http.client import HTTPConnection, HTTPException, HTTPSConnection
+from http.client import HTTPConnection, HTTPException, HTTPSConnection, InvalidURL
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
@@ -104,8 +104,14 @@ class Control:
                 return reply.status, reply.headers.get_content_type(), reply.read()
         except OSError as error:
             raise EmulatorError(f"No emulator answers at {self.url}: {_why(error)}.") from None
+        except InvalidURL:
+            raise EmulatorError(f"The emulator at {self.url} cannot be called: its address is no URL.") from None
         except HTTPException as error:
             raise self._stranger(f"its answer is no HTTP ({type(error).__name__})") from None
+        except (RuntimeError, ValueError) as error:
+            # Sockets that a test has replaced, so that none are opened; a host that is no name.
+            what = f"{type(error).__name__}: {' '.join(str(error).split())}".rstrip(".: ")
+            raise EmulatorError(f"The emulator at {self.url} cannot be called: {what}.") from None
 
     def _stranger(self, why: str) -> EmulatorError:
         return EmulatorError(f"What answers at {self.url} is no chat-emulator: {why}.")

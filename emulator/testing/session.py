@@ -274,7 +274,14 @@ class Session:
 
     def _entries(self, query: Mapping[str, Any]) -> list[Entry]:
         __tracebackhide__ = True
-        return [read(one) for one in self._ask("GET", "/journal", query=query)["entries"]]
+        shown = self._ask("GET", "/journal", query=query)
+        try:
+            return [read(one) for one in shown["entries"]]
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            what = f"its journal reads otherwise ({type(error).__name__}: {error})"
+            raise EmulatorError(
+                f"The emulator at {self._control.url} answers as another version does: {what}."
+            ) from None
 
     def _ask(self, method: str, path: str, body: Any = None, query: Mapping[str, Any] | None = None) -> Any:
         __tracebackhide__ = True

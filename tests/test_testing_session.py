@@ -19,6 +19,7 @@ from conftest import KEYS
 import emulator
 from emulator.server import Server
 from emulator.testing import Arming, Calls, Emulator, EmulatorError, Entry, Session, connect
+from emulator.testing import server as threaded
 from emulator.testing import session as module
 from emulator.testing.server import ThreadedServer
 
@@ -301,6 +302,23 @@ def test_a_whole_reply_that_a_fault_holds_back_is_under_way(session: Session) ->
     thread.join()
 
 
+def test_no_wait_is_without_end_where_the_clocks_stand_still(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    session.arm("dify", fault={"stall": {"event": 2, "for": "60s"}})
+    session.patch(speed=1, clock="real")
+    body = {"inputs": {}, "query": "Hi", "user": "abc-123", "response_mode": "streaming"}
+    headers = {"Authorization": f"Bearer {KEYS['chat']}"}
+    with httpx.stream("POST", f"{session.url('dify')}/chat-messages", json=body, headers=headers) as reply:
+        chunks = reply.iter_raw()
+        next(chunks)
+        with monkeypatch.context() as patched:
+            patched.setattr(time, "monotonic", lambda: 1.0)
+            begun = time.perf_counter()
+            assert session.calls(wait=0.2).only.under_way
+            with pytest.raises(AssertionError, match="expected exactly 2 calls, got 1:"):
+                session.expect(times=2, within=0.2)
+            assert 0.4 <= time.perf_counter() - begun < 20
+
+
 # ---- counts and order
 
 
@@ -510,6 +528,19 @@ def test_a_server_that_does_not_come_up(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(Server, "startup", give_up)
     with pytest.raises(EmulatorError, match=r"^The emulator did not start; its log says why\.$"):
         emulator.Emulator(backends=("dify",)).start()
+
+
+def test_a_server_that_never_comes_up_where_the_clocks_stand_still(monkeypatch: pytest.MonkeyPatch) -> None:
+    released = threading.Event()
+    monkeypatch.setattr(Server, "run", lambda self, sockets: released.wait(30))
+    monkeypatch.setattr(threaded, "START_SECONDS", 0.1)
+    server = ThreadedServer(backends=("dify",))
+    with monkeypatch.context() as patched:
+        patched.setattr(time, "monotonic", lambda: 1.0)
+        with pytest.raises(RuntimeError, match="did not start"):
+            server.start()
+    released.set()
+    server.stop()
 
 
 def test_settings_may_be_misspelt_and_folders_be_texts(tmp_path: Path) -> None:

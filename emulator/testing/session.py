@@ -143,13 +143,7 @@ class Session:
             "scenario": scenario,
             "verdict": verdict,
         }
-        deadline, pause = time.monotonic() + wait, FIRST_PAUSE
-        while True:
-            found = self._entries(query)
-            if not any(entry.under_way for entry in found) or time.monotonic() >= deadline:
-                return Calls(found, _what(query))
-            time.sleep(pause)
-            pause = min(pause * 2, LONGEST_PAUSE)
+        return self._over(query, wait)[0]
 
     def expect(
         self,
@@ -176,20 +170,37 @@ class Session:
         if order is not None and operation is not None:
             raise TypeError("expect: give an operation or an order, not both")
         self._known(backend, order or ())
-        deadline = time.monotonic() + within
+        query = {
+            "backend": backend,
+            "operation": operation,
+            "status": status,
+            "scenario": scenario,
+            "verdict": verdict,
+        }
+        left = within
         while True:
-            left = max(0.0, deadline - time.monotonic())
-            found = self.calls(backend, operation, status=status, scenario=scenario, verdict=verdict, wait=left)
+            found, left = self._over(query, left)
             meant = found if order is None else Calls(in_order(found, order), found.what)
-            if len(meant) >= least or left == 0:
+            if len(meant) >= least or left <= 0:
                 break
-            time.sleep(min(left, LONGEST_PAUSE))
+            left -= _pause(left, LONGEST_PAUSE)
         if order is not None and len(meant) < len(order):
             raise AssertionError(_out_of_order(order, len(meant), found))
         if len(meant) < least or (most is not None and len(meant) > most):
             others = [] if found.what == EVERY else [one for one in self.calls(wait=0) if one not in found]
             raise AssertionError(_miscounted(least, most, meant, others))
         return meant
+
+    def _over(self, query: Mapping[str, Any], wait: float) -> tuple[Calls, float]:
+        """The calls that are as asked, once they are over or `wait` seconds are; and what is left of these."""
+        __tracebackhide__ = True
+        pause = FIRST_PAUSE
+        while True:
+            found = self._entries(query)
+            if wait <= 0 or not any(entry.under_way for entry in found):
+                return Calls(found, _what(query)), wait
+            wait -= _pause(wait, pause)
+            pause = min(pause * 2, LONGEST_PAUSE)
 
     def _known(self, backend: str | None, operations: Sequence[str]) -> None:
         """Raise EmulatorError for operations that are none: calls of them would never come."""
@@ -336,6 +347,13 @@ class Arming:
 
 
 EVERY = "calls"
+
+
+def _pause(left: float, most: float) -> float:
+    """Sleep, and return for how long. Who waits counts the pauses: in a test the clocks may stand still."""
+    seconds = min(left, most)
+    time.sleep(seconds)
+    return seconds
 
 
 def _what(query: Mapping[str, Any]) -> str:

@@ -9,6 +9,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -415,6 +416,38 @@ def test_calls_that_are_still_to_come_are_waited_for(session: Session) -> None:
     thread.start()
     assert len(session.expect("dify", "getChatAppInfo", times=2, within=20)) == 2
     thread.join()
+
+
+@pytest.fixture(scope="module")
+def forgetful() -> Iterator[Emulator]:
+    """One whose journals have three entries."""
+    limits = replace(emulator.Settings().limits, journal_entries=3)
+    with Emulator(emulator.Settings(port=0, speed=0, backends=("dify",), limits=limits)) as running:
+        yield running
+
+
+def test_no_answer_is_made_up_of_a_journal_that_has_lost_calls(forgetful: Emulator, session_name: str) -> None:
+    session = forgetful.session(session_name, seed=1)
+    three(session)
+    assert session.expect("dify", times=3).dropped == 0
+    get(session, "/info")
+    found = session.expect("dify", at_least=3)
+    assert found.dropped == found[1:].dropped == 1
+    assert "3:\n  \u2026 the journal no longer has the first call\n  #2 dify" in str(found)
+    assert "the journal no longer has the first call" in repr(found)
+    assert session.expect("dify", order=["sendChatMessage", "getChatAppInfo"]).dropped == 1
+    get(session, "/info")
+    lost = "the journal no longer has the first 2 calls"
+    untold: list[dict[str, Any]] = [{"times": 3}, {"at_most": 9}, {"operation": "deleteConversation", "times": 0}]
+    for wanted in untold:
+        with pytest.raises(AssertionError, match=f"^expected .*, which cannot be told: {lost}\n"):
+            session.expect("dify", **wanted)
+    wrong: list[dict[str, Any]] = [{"order": ["sendChatMessage"] * 2}, {"at_least": 4}, {"times": 1}]
+    for wanted in (*wrong, {"operation": "deleteConversation"}):
+        with pytest.raises(AssertionError, match=rf"^expected [^\n]*\n(.*\n)*.*{lost}|got none \({lost}\)"):
+            session.expect("dify", **wanted, within=0.05)
+    with pytest.raises(AssertionError, match=f"cannot be told, got 1:\n.*{lost}"):
+        _ = session.calls("dify", "getConversationsList").only
 
 
 # ---- state

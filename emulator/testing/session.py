@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
-from emulator.testing.calls import Calls, Entry, listed, read
+from emulator.testing.calls import Calls, Entry, gone, listed, read
 from emulator.testing.control import Control, EmulatorError
 
 DEFAULT = "default"
@@ -163,7 +163,8 @@ class Session:
         `at_most`; at least one where nothing is said. With `order` operations were called in this order, whatever came
         between. Returns the calls that were meant.
 
-        Calls that are still to come, from a thread or a task, are waited for, at most `within` seconds.
+        Calls that are still to come, from a thread or a task, are waited for, at most `within` seconds. Where the
+        journal is full, and so has lost calls, a number of calls that must not be exceeded fails as well.
         """
         __tracebackhide__ = True
         least, most = _bounds(times, at_least, at_most, order)
@@ -180,7 +181,7 @@ class Session:
         left = within
         while True:
             found, left = self._over(query, left)
-            meant = found if order is None else Calls(in_order(found, order), found.what)
+            meant = found if order is None else Calls(in_order(found, order), found.what, found.dropped)
             if len(meant) >= least or left <= 0:
                 break
             left -= _pause(left, LONGEST_PAUSE)
@@ -189,6 +190,9 @@ class Session:
         if len(meant) < least or (most is not None and len(meant) > most):
             others = [] if found.what == EVERY else [one for one in self.calls(wait=0) if one not in found]
             raise AssertionError(_miscounted(least, most, meant, others))
+        if most is not None and found.dropped:
+            what = f"expected {_wanted(least, most, found.what)}"
+            raise AssertionError(f"{what}, which cannot be told: {gone(found.dropped)}\n{found.what}: {found}")
         return meant
 
     def _over(self, query: Mapping[str, Any], wait: float) -> tuple[Calls, float]:
@@ -198,7 +202,7 @@ class Session:
         while True:
             found = self._entries(query)
             if wait <= 0 or not any(entry.under_way for entry in found):
-                return Calls(found, _what(query)), wait
+                return found, wait
             wait -= _pause(wait, pause)
             pause = min(pause * 2, LONGEST_PAUSE)
 
@@ -283,11 +287,11 @@ class Session:
         text = "\n".join(lines)
         return text if len(text) <= MOST_REPORT else f"{text[:2_000]}\n…\n{text[2_000 - MOST_REPORT :]}"
 
-    def _entries(self, query: Mapping[str, Any]) -> list[Entry]:
+    def _entries(self, query: Mapping[str, Any]) -> Calls:
         __tracebackhide__ = True
         shown = self._ask("GET", "/journal", query=query)
         try:
-            return [read(one) for one in shown["entries"]]
+            return Calls([read(one) for one in shown["entries"]], _what(query), shown["dropped"])
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             what = f"its journal reads otherwise ({type(error).__name__}: {error})"
             raise EmulatorError(
@@ -316,8 +320,9 @@ class Arming:
     def calls(self) -> Calls:
         """The calls that used it so far."""
         __tracebackhide__ = True
-        found = [one for one in self._session.calls(self.backend) if one.chosen_by == f"armed {self.id}"]
-        return Calls(found, f"calls that used {self.id}")
+        kept = self._session.calls(self.backend)
+        used = [one for one in kept if one.chosen_by == f"armed {self.id}"]
+        return Calls(used, f"calls that used {self.id}", kept.dropped)
 
     def disarm(self) -> bool:
         """Take back what is left of it; False if nothing was."""
@@ -357,8 +362,8 @@ def _pause(left: float, most: float) -> float:
 
 
 def _what(query: Mapping[str, Any]) -> str:
-    named = " ".join(str(query[name]) for name in ("backend", "operation") if query[name] is not None)
-    rest = [f"{name} {query[name]}" for name in ("status", "scenario", "verdict") if query[name] is not None]
+    named = " ".join(str(query[name]) for name in ("backend", "operation") if query.get(name) is not None)
+    rest = [f"{name} {query[name]}" for name in ("status", "scenario", "verdict") if query.get(name) is not None]
     return EVERY + f" of {named}" * bool(named) + f" with {' and '.join(rest)}" * bool(rest)
 
 
@@ -397,7 +402,7 @@ def _out_of_order(order: Sequence[str], matched: int, calls: Calls) -> str:
     return f"expected {', then '.join(order)}; there was no {missing}\n{calls.what}: {calls}"
 
 
-def _miscounted(least: int, most: int | None, calls: Calls, others: Sequence[Entry]) -> str:
+def _wanted(least: int, most: int | None, what: str) -> str:
     if most is None:
         wanted = f"at least {least}"
     elif least == most:
@@ -405,8 +410,12 @@ def _miscounted(least: int, most: int | None, calls: Calls, others: Sequence[Ent
     else:
         wanted = f"{least} to {most}" if least else f"at most {most}"
     # "Exactly 1 call of dify".
-    what = calls.what.replace("calls", "call", 1) if wanted.endswith(" 1") else calls.what
-    return f"expected {wanted} {what}, got {calls}" + f"\nother calls, {listed(others)}" * bool(others)
+    return f"{wanted} {what.replace('calls', 'call', 1) if wanted.endswith(' 1') else what}"
+
+
+def _miscounted(least: int, most: int | None, calls: Calls, others: Sequence[Entry]) -> str:
+    wanted = _wanted(least, most, calls.what)
+    return f"expected {wanted}, got {calls}" + f"\nother calls, {listed(others)}" * bool(others)
 
 
 def _armed(shown: Mapping[str, Any]) -> str:

@@ -610,7 +610,19 @@ def test_the_token_of_the_environment_is_sent(monkeypatch: pytest.MonkeyPatch) -
         assert connect(server.url).seed == 0
         assert connect(server.url, server.app.token).seed == 0
         with pytest.raises(EmulatorError, match="asks for its token"):
-            connect(server.url, "wrong")
+            connect(server.url, "wrong-token")
+        monkeypatch.setenv("CHAT_EMULATOR_TOKEN", f" {server.app.token}\r\n")
+        assert connect(server.url).seed == 0
+
+
+@pytest.mark.parametrize("token", ["my-secret\nX-Other: 1", "my-secret\u20ac", "my secret", "secret", "secret" * 100])
+def test_a_token_that_can_be_none_is_not_shown(running: Emulator, monkeypatch: pytest.MonkeyPatch, token: str) -> None:
+    what = "^Expected 8 to 200 letters, digits and . _ ~ \\+ / - as {}, got something else.$"
+    with pytest.raises(EmulatorError, match=what.format("the argument token")):
+        connect(running.url(), token)
+    monkeypatch.setenv("CHAT_EMULATOR_TOKEN", token)
+    with pytest.raises(EmulatorError, match=what.format("CHAT_EMULATOR_TOKEN")):
+        connect(running.url())
 
 
 @pytest.mark.parametrize(

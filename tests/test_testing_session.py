@@ -175,6 +175,40 @@ def test_a_block_in_which_the_session_is_reset_is_content(session: Session) -> N
     assert session.calls() == []
 
 
+@pytest.mark.parametrize("go_back", [Session.reset, Session.restore, Session.forget])
+@pytest.mark.parametrize("used", [True, False])
+def test_a_block_whose_arming_went_with_the_state_is_told_apart(session: Session, go_back: Any, used: bool) -> None:
+    def block() -> None:
+        with session.arm("dify", prefer="code=429"):
+            if used:
+                assert ask(session).status_code == 429
+            go_back(session)
+            get(session, "/info")
+
+    session.snapshot()
+    if used:
+        block()
+    else:
+        with pytest.raises(AssertionError, match="no call has used what was armed for this block"):
+            block()
+    assert session._blocks == []
+
+
+def test_a_block_whose_arming_the_test_took_back_is_content(session: Session) -> None:
+    with session.arm("dify", prefer="code=429") as armed:
+        assert armed.disarm()
+    with session.arm("dify", prefer="code=429"):
+        session.disarm()
+
+
+def test_a_block_that_a_call_used_which_left_the_journal_is_content(forgetful: Emulator, session_name: str) -> None:
+    session = forgetful.session(session_name, seed=1)
+    with session.arm("dify", prefer="code=429") as armed:
+        ask(session)
+        three(session)
+    assert armed.calls == [] and armed.calls.dropped == 1
+
+
 def test_what_goes_wrong_in_a_block_is_what_is_told(session: Session) -> None:
     with pytest.raises(RuntimeError, match="from the block"), session.arm("dify", fault="reset"):
         raise RuntimeError("from the block")

@@ -39,6 +39,7 @@ class Session:
         self._reached = control
         self._start = dict(start or {})
         self._taken: dict[str, Any] | None = None
+        self._blocks: list[Arming] = []
 
     @property
     def _control(self) -> Control:
@@ -111,6 +112,8 @@ class Session:
         """Take back everything that is armed."""
         __tracebackhide__ = True
         self._ask("DELETE", "/armed")
+        for block in self._blocks:
+            block._taken_back = True
 
     def patch(self, **members: Any) -> None:
         """Change `seed`, `speed`, `profile`, `clock`, `advance` (`"25h"`: tokens expire, jobs finish) or `states`, as
@@ -238,11 +241,13 @@ class Session:
         taken = snapshot if snapshot is not None else self._taken
         if taken is None:
             raise EmulatorError("There is nothing to restore: take a snapshot() first, or give one.")
+        self._note_used()
         self._ask("PUT", "/snapshot", taken)
 
     def reset(self) -> None:
         """Back to how the session began, with an empty journal and nothing armed."""
         __tracebackhide__ = True
+        self._note_used()
         self._ask("DELETE", "")
         if self._start:
             self._ask("PATCH", "", self._start)
@@ -250,6 +255,7 @@ class Session:
     def forget(self) -> None:
         """The emulator keeps nothing of this session any more; its next use begins it as any other."""
         __tracebackhide__ = True
+        self._note_used()
         self._ask("DELETE", "")
 
     def fork(self, name: str) -> Session:
@@ -266,6 +272,12 @@ class Session:
         if start:
             made.reset()
         return made
+
+    def _note_used(self) -> None:
+        """What is armed or in the journal may be gone after this: note of open blocks whether they were used."""
+        __tracebackhide__ = True
+        for block in self._blocks:
+            block._used = block._used or bool(block.calls)
 
     # ---- for reports
 
@@ -312,6 +324,7 @@ class Arming:
         self._session = session
         self._shown = shown
         self._required = required
+        self._used = self._taken_back = False
 
     def __repr__(self) -> str:
         return f"<Arming {_armed(self._shown)}>"
@@ -327,6 +340,11 @@ class Arming:
     def disarm(self) -> bool:
         """Take back what is left of it; False if nothing was."""
         __tracebackhide__ = True
+        self._taken_back = True
+        return self._remove()
+
+    def _remove(self) -> bool:
+        __tracebackhide__ = True
         session = self._session
         if not any(one["id"] == self.id for one in session._ask("GET", "/armed")["armed"]):
             return False
@@ -334,18 +352,25 @@ class Arming:
         return True
 
     def __enter__(self) -> Self:
+        self._session._blocks.append(self)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         __tracebackhide__ = True
+        self._session._blocks.remove(self)
         if error is not None:
             # What went wrong in the block is to be told, and not that the emulator has gone as well.
             with contextlib.suppress(EmulatorError):
-                self.disarm()
+                self._remove()
             return
-        # What should have been used up and is no longer there was used, or taken back by the test itself.
-        spent = not self.disarm() and self._shown["times"] is not None
-        if self._required and not spent and not self.calls:
+        gone = not self._remove() and self._shown["times"] is not None
+        if not self._required or self._used:
+            return
+        used = self.calls
+        # What is no longer there may have been taken back by the test itself, or used by a call that left the journal.
+        # By itself it says nothing: a reset takes it away as well.
+        content = used or (gone and (self._taken_back or used.dropped))
+        if not content:
             seen = listed(self._session.calls(self.backend))
             what = f"no call has used what was armed for this block: {_armed(self._shown)}"
             raise AssertionError(f"{what}\ncalls to {self.backend}: {seen}{_misses(self._session, self)}")

@@ -209,6 +209,23 @@ def test_a_block_that_a_call_used_which_left_the_journal_is_content(forgetful: E
     assert armed.calls == [] and armed.calls.dropped == 1
 
 
+def test_a_block_does_not_wait_for_calls_under_way(session: Session) -> None:
+    session.arm("dify", fault={"stall": {"event": 2, "for": "60s"}}, operation="sendChatMessage")
+    session.patch(speed=1, clock="real")
+    body = {"inputs": {}, "query": "Hi", "user": "abc-123", "response_mode": "streaming"}
+    headers = {"Authorization": f"Bearer {KEYS['chat']}"}
+    with httpx.stream("POST", f"{session.url('dify')}/chat-messages", json=body, headers=headers) as reply:
+        chunks = reply.iter_raw()
+        next(chunks)
+        begun = time.monotonic()
+        with (
+            pytest.raises(AssertionError, match=r"#1 dify sendChatMessage .* under way"),
+            session.arm("dify", fault="reset", operation="renameConversation"),
+        ):
+            pass
+        assert time.monotonic() - begun < 0.9
+
+
 def test_what_goes_wrong_in_a_block_is_what_is_told(session: Session) -> None:
     with pytest.raises(RuntimeError, match="from the block"), session.arm("dify", fault="reset"):
         raise RuntimeError("from the block")

@@ -277,7 +277,7 @@ class Session:
         """What is armed or in the journal may be gone after this: note of open blocks whether they were used."""
         __tracebackhide__ = True
         for block in self._blocks:
-            block._used = block._used or bool(block.calls)
+            block._used = block._used or bool(block._among(self.calls(block.backend, wait=0)))
 
     # ---- for reports
 
@@ -333,9 +333,11 @@ class Arming:
     def calls(self) -> Calls:
         """The calls that used it so far."""
         __tracebackhide__ = True
-        kept = self._session.calls(self.backend)
-        used = [one for one in kept if one.chosen_by == f"armed {self.id}"]
-        return Calls(used, f"calls that used {self.id}", kept.dropped)
+        return self._among(self._session.calls(self.backend))
+
+    def _among(self, calls: Calls) -> Calls:
+        used = [one for one in calls if one.chosen_by == f"armed {self.id}"]
+        return Calls(used, f"calls that used {self.id}", calls.dropped)
 
     def disarm(self) -> bool:
         """Take back what is left of it; False if nothing was."""
@@ -366,14 +368,15 @@ class Arming:
         gone = not self._remove() and self._shown["times"] is not None
         if not self._required or self._used:
             return
-        used = self.calls
+        # As they are: what a call uses is settled when it begins, and while we wait an event loop cannot read on.
+        calls = self._session.calls(self.backend, wait=0)
+        used = self._among(calls)
         # What is no longer there may have been taken back by the test itself, or used by a call that left the journal.
         # By itself it says nothing: a reset takes it away as well.
         content = used or (gone and (self._taken_back or used.dropped))
         if not content:
-            seen = listed(self._session.calls(self.backend))
             what = f"no call has used what was armed for this block: {_armed(self._shown)}"
-            raise AssertionError(f"{what}\ncalls to {self.backend}: {seen}{_misses(self._session, self)}")
+            raise AssertionError(f"{what}\ncalls to {self.backend}: {calls}{_misses(calls, self)}")
 
 
 EVERY = "calls"
@@ -454,11 +457,11 @@ def _said(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-def _misses(session: Session, arming: Arming) -> str:
+def _misses(calls: Calls, arming: Arming) -> str:
     label = f"armed {arming.id}: "
     found = [
         f"\n  #{entry.id} did not: {miss.removeprefix(label)}"
-        for entry in session.calls(arming.backend)
+        for entry in calls
         for miss in entry.near_misses
         if miss.startswith(label)
     ]

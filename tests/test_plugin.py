@@ -82,6 +82,26 @@ def test_nothing_of_the_others_is_kept(chat_emulator, chat_emulator_server):
     )
 
 
+def test_what_a_test_makes_of_its_session_ends_with_it(tmp_path: Path) -> None:
+    passes(
+        tmp_path,
+        """
+def test_makes_some(chat_emulator, chat_emulator_server):
+    ask(chat_emulator)
+    copy = chat_emulator.fork("a-copy")
+    assert copy.fork("a-copy-of-it").session("another", seed=3).seed == 3
+    chat_emulator_server.session("for-all", seed=4)
+    ask(chat_emulator.session("default"))
+
+def test_comes_later(chat_emulator, chat_emulator_server):
+    there = chat_emulator_server._control.call("GET", "/sessions")["sessions"]
+    assert {one["name"] for one in there} == {chat_emulator.name, "for-all", "default"}
+    assert len(chat_emulator_server.calls()) == 1
+""",
+        2,
+    )
+
+
 def test_the_seed_is_stable_for_a_test_and_can_be_given(tmp_path: Path) -> None:
     text = """
 import pytest

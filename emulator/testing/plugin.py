@@ -29,13 +29,15 @@ HASH = 10
 
 @dataclass(slots=True)
 class Held:
-    """The session of a test, the line about its seed, and whether the test has failed."""
+    """The session of a test, those that it made of it, the line about its seed, and whether the test has failed."""
 
     session: Session
+    made: list[Session]
     seed: str
     failed: bool = False
 
 
+DEFAULT = "default"
 HELD = pytest.StashKey[Held]()
 ANYTHING = (Exception, pytest.fail.Exception, pytest.skip.Exception)
 """What may come of asking the emulator while patches of the test still hold, as of sockets. Raised from a hook it would
@@ -96,7 +98,8 @@ def chat_emulator(request: pytest.FixtureRequest, chat_emulator_server: Session)
     except EmulatorError as error:
         said = f"The marker {MARKER}: " if marked else ""
         raise _failure(f"{said}{error}") from None
-    item.stash[HELD] = Held(session, f"seed {seed} ({source}; --chat-emulator-seed {seed} for any test)")
+    line = f"seed {seed} ({source}; --chat-emulator-seed {seed} for any test)"
+    item.stash[HELD] = Held(session, session._remember_made(), line)
     return session
 
 
@@ -129,10 +132,14 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, Any, Any]:
         if held is not None:
             del item.stash[HELD]
             if not (held.failed and item.config.getoption("chat_emulator_url")):
-                _forget(held.session)
+                for session in (held.session, *held.made):
+                    _forget(session)
 
 
 def _forget(session: Session) -> None:
+    if session.name == DEFAULT:
+        # All tests share it, though one has asked for it.
+        return
     # A server that is gone has forgotten it.
     with contextlib.suppress(*ANYTHING):
         session.forget()

@@ -40,6 +40,7 @@ class Session:
         self._start = dict(start or {})
         self._taken: dict[str, Any] | None = None
         self._blocks: list[Arming] = []
+        self._made: list[Session] | None = None
 
     @property
     def _control(self) -> Control:
@@ -262,7 +263,7 @@ class Session:
         """A second session that goes on from where this one stands."""
         __tracebackhide__ = True
         self._ask("POST", "/fork", {"to": name})
-        return Session(self._control, name, self._start)
+        return self._child(Session(self._control, name, self._start))
 
     def session(self, name: str, **start: Any) -> Session:
         """Another session of the same emulator. With `seed`, `speed`, `profile` or `clock` it begins anew with these,
@@ -271,6 +272,18 @@ class Session:
         made = Session(self._control, name, start)
         if start:
             made.reset()
+        return self._child(made)
+
+    def _remember_made(self) -> list[Session]:
+        """From now on the sessions that are made of this one, and of those, are put into this list: whoever gave it to
+        a test forgets them with it."""
+        self._made = [] if self._made is None else self._made
+        return self._made
+
+    def _child(self, made: Session) -> Session:
+        if self._made is not None:
+            made._made = self._made
+            self._made.append(made)
         return made
 
     def _note_used(self) -> None:

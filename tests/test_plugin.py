@@ -356,7 +356,7 @@ def test_comes_later(chat_emulator): pass
         r"^E +emulator.testing.EmulatorError: No emulator answers at http://\S+: connection refused.$", told, re.M
     )
     assert "emulator/testing" not in told and "During handling" not in told
-    assert one_sentence(done, "test_comes_later").startswith("No emulator answers at ")
+    assert one_sentence(done, "test_comes_later").startswith("This emulator does not run: ")
 
 
 def test_a_taken_port_and_a_missing_package(tmp_path: Path) -> None:

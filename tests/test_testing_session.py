@@ -571,7 +571,8 @@ def test_it_is_told_that_it_has_gone(session_name: str) -> None:
     with emulator.Emulator(backends=("dify",)) as running:
         session = running.session(session_name, seed=3)
         session.url("dify")
-    sentence = f"No emulator answers at {running.url()}: connection refused."
+        address = running.url()
+    sentence = f"No emulator answers at {address}: connection refused."
     for use in (
         session.calls,
         session.snapshot,
@@ -593,6 +594,10 @@ def test_start_and_stop_by_hand_and_again() -> None:
         with pytest.raises(EmulatorError, match="runs already"):
             running.start()
         running.stop()
+        # Another one may listen there by now.
+        assert repr(running) == "<Session default of no emulator yet>"
+        with pytest.raises(EmulatorError, match="This emulator does not run"):
+            running.url()
     assert not [thread for thread in threading.enumerate() if thread.name == "chat-emulator" and not thread.daemon]
 
 

@@ -64,7 +64,7 @@ class Emulator(Session):
         """End it; open streams are cut. Nothing happens where it does not run."""
         if self._server is not None:
             self._server.stop()
-            self._server = None
+            self._server = self._reached = None
 
     def __enter__(self) -> Self:
         __tracebackhide__ = True

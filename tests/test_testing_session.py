@@ -3,11 +3,14 @@ emulator in a thread, and the same through the address of a running one."""
 
 from __future__ import annotations
 
+import gc
 import http.client
 import json
+import re
 import socket
 import threading
 import time
+import warnings
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +21,8 @@ import pytest
 from conftest import KEYS
 
 import emulator
-from emulator.server import Server
+from emulator.errors import Misused
+from emulator.server import Server, listen
 from emulator.testing import Arming, Calls, Emulator, EmulatorError, Entry, Session, connect
 from emulator.testing import server as threaded
 from emulator.testing import session as module
@@ -610,6 +614,44 @@ def test_a_port_that_is_taken() -> None:
     assert str(caught.value) == what
 
 
+@pytest.mark.parametrize(
+    ("host", "why"), [("no-such-host.invalid", "[^;]+"), ("\u4f60" * 70, "no host can have this name")], ids=["a", "b"]
+)
+def test_a_host_that_is_none(host: str, why: str) -> None:
+    with pytest.raises(EmulatorError, match=rf"^The emulator cannot listen on {host}:0: {why}\.$"):
+        emulator.Emulator(host=host, backends=("plainchat",)).start()
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ({"port": 99_999}, "Expected a port from 0 to 65535, got 99999."),
+        ({"port": -1}, "Expected a port from 0 to 65535, got -1."),
+        ({"port": "x"}, "Expected a port from 0 to 65535, got 'x'."),
+        ({"port": True}, "Expected a port from 0 to 65535, got True."),
+        ({"seed": "x"}, "Expected an integer as seed, got 'x'."),
+        ({"seed": 1.5}, "Expected an integer as seed, got 1.5."),
+        ({"speed": "1"}, "Expected 0 or a speed from 0.001 to 1000000, got '1'."),
+        ({"speed": -1}, "Expected 0 or a speed from 0.001 to 1000000, got -1."),
+        ({"speed": float("nan")}, "Expected 0 or a speed from 0.001 to 1000000, got nan."),
+        ({"speed": float("inf")}, "Expected 0 or a speed from 0.001 to 1000000, got inf."),
+        ({"speed": 1e-9}, "Expected 0 or a speed from 0.001 to 1000000, got 1e-09."),
+    ],
+)
+def test_settings_that_cannot_be(settings: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(Misused, match=f"^{re.escape(sentence)}$"):
+        emulator.Emulator(**settings)
+
+
+@pytest.mark.parametrize("port", [99_999, "x"])
+def test_no_socket_stays_open_where_none_can_listen(port: Any) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises((OverflowError, TypeError)):
+            listen("127.0.0.1", port)
+        gc.collect()
+
+
 def test_a_server_that_does_not_come_up(monkeypatch: pytest.MonkeyPatch) -> None:
     async def give_up(self: Server, sockets: object = None) -> None:
         self.should_exit = True
@@ -654,6 +696,7 @@ def test_settings_or_their_members() -> None:
 
 def test_one_beyond_loopback_knows_its_own_token() -> None:
     with emulator.Emulator(host="0.0.0.0", backends=("dify",), seed=6) as running:
+        assert running.url().startswith("http://127.0.0.1:")
         assert running.seed == 6
         with pytest.raises(EmulatorError, match="asks for its token"):
             connect(running.url())
@@ -717,7 +760,7 @@ def test_an_address_may_have_a_path_and_a_slash_at_the_end() -> None:
     from starlette.applications import Starlette
     from starlette.routing import Mount
 
-    from emulator.server import listen, make_server
+    from emulator.server import make_server
 
     application = Starlette(routes=[Mount("/there/below", emulator.create_app(speed=0))])
     listening = listen("127.0.0.1", 0)

@@ -398,7 +398,6 @@ def three(session: Session) -> None:
         ({"status": 200, "times": 3}, 3),
         ({"order": ["getChatAppInfo", "getConversationsList"]}, 2),
         ({"backend": "dify", "order": ["getChatAppInfo", "sendChatMessage", "getConversationsList"]}, 3),
-        ({"order": []}, 0),
     ],
 )
 def test_expected(session: Session, wanted: dict[str, Any], count: int) -> None:
@@ -449,10 +448,25 @@ def test_not_as_expected(session: Session, wanted: dict[str, Any], sentence: str
         {"order": ["sendChatMessage"], "times": 1},
         {"order": ["sendChatMessage"], "operation": "sendChatMessage"},
         {"order": "sendChatMessage"},
+        {"order": 3},
+        {"order": {"sendChatMessage"}},
+        {"order": ["sendChatMessage", None]},
+        {"times": "2"},
+        {"times": True},
+        {"at_least": 1.5},
+        {"at_most": [1]},
     ],
 )
 def test_what_cannot_be_expected(session: Session, wanted: dict[str, Any]) -> None:
-    with pytest.raises(TypeError, match="expect: "):
+    with pytest.raises(TypeError, match=r"^expect: "):
+        session.expect(**wanted)
+
+
+@pytest.mark.parametrize(
+    "wanted", [{"times": -1}, {"at_least": -1}, {"at_most": -1}, {"at_least": 2, "at_most": 1}, {"order": []}]
+)
+def test_what_can_never_be_as_expected(session: Session, wanted: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"^expect: "):
         session.expect(**wanted)
 
 

@@ -412,14 +412,27 @@ def _bounds(
     times: int | None, at_least: int | None, at_most: int | None, order: Sequence[str] | None
 ) -> tuple[int, int | None]:
     __tracebackhide__ = True
+    numbers: dict[str, object] = {"times": times, "at_least": at_least, "at_most": at_most}
+    for name, value in numbers.items():
+        if value is None:
+            continue
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise TypeError(f"expect: {name} is a whole number, not {value!r}")
+        if value < 0:
+            raise ValueError(f"expect: {name} is 0 or more, not {value}")
+    if at_least is not None and at_most is not None and at_least > at_most:
+        raise ValueError(f"expect: at_least is no more than at_most, not {at_least} and {at_most}")
     given = [name for name, value in (("at_least", at_least), ("at_most", at_most)) if value is not None]
     if times is not None and given:
         raise TypeError(f"expect: give times or {' and '.join(given)}, not both")
     if order is not None:
         if times is not None or given:
             raise TypeError("expect: an order says how many calls there are; leave times, at_least and at_most out")
-        if isinstance(order, str):
+        names: object = order
+        if isinstance(names, str) or not isinstance(names, Sequence) or not all(isinstance(one, str) for one in names):
             raise TypeError("expect: an order is a list of operations")
+        if not names:
+            raise ValueError("expect: an order names one operation or more")
         return len(order), None
     if times is not None:
         return times, times

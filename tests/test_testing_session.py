@@ -27,6 +27,7 @@ from emulator.testing import Arming, Calls, Emulator, EmulatorError, Entry, Sess
 from emulator.testing import server as threaded
 from emulator.testing import session as module
 from emulator.testing.server import ThreadedServer
+from emulator.world.session import SESSION_NAME
 
 
 @pytest.fixture(scope="module")
@@ -563,6 +564,14 @@ def test_another_session_begins_anew_only_when_told_how(session: Session) -> Non
     assert len(again.calls()) == 1
     assert session.session(session.name, seed=9).calls() == []
     assert again.seed == 9
+
+
+@pytest.mark.parametrize("name", ["\u00fc", "a b", "a/b", "", "x" * 65, "a\n", "a?b", "%20", 3, None])
+def test_a_name_that_no_session_can_have(session: Session, name: Any) -> None:
+    for use in (session.session, session.fork):
+        with pytest.raises(EmulatorError, match=r"^A session name is 1 to 64 of A-Za-z0-9\._- and not .*\.$"):
+            use(name)
+    assert module.NAME == SESSION_NAME
 
 
 def test_a_report_is_of_bounded_length(session: Session) -> None:

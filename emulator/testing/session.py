@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import time
 from collections.abc import Mapping, Sequence
 from types import TracebackType
@@ -17,6 +18,8 @@ from emulator.testing.calls import Calls, Entry, gone, listed, read
 from emulator.testing.control import Control, EmulatorError
 
 DEFAULT = "default"
+NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
+"""What the server takes; its own module would bring all of a server along."""
 WAIT_SECONDS = 1.0
 """How long `calls` and `expect` wait for calls to be over, or to come."""
 FIRST_PAUSE, LONGEST_PAUSE = 0.002, 0.05
@@ -35,7 +38,7 @@ class Session:
     """
 
     def __init__(self, control: Control | None, name: str = DEFAULT, start: Mapping[str, Any] | None = None) -> None:
-        self.name = name
+        self.name = _checked(name)
         self._reached = control
         self._start = dict(start or {})
         self._taken: dict[str, Any] | None = None
@@ -262,7 +265,7 @@ class Session:
     def fork(self, name: str) -> Session:
         """A second session that goes on from where this one stands."""
         __tracebackhide__ = True
-        self._ask("POST", "/fork", {"to": name})
+        self._ask("POST", "/fork", {"to": _checked(name)})
         return self._child(Session(self._control, name, self._start))
 
     def session(self, name: str, **start: Any) -> Session:
@@ -400,6 +403,14 @@ def _pause(left: float, most: float) -> float:
     seconds = min(left, most)
     time.sleep(seconds)
     return seconds
+
+
+def _checked(name: object) -> str:
+    """A session's name. It stands in addresses, and one that cannot would lead elsewhere."""
+    __tracebackhide__ = True
+    if not isinstance(name, str) or not NAME.fullmatch(name):
+        raise EmulatorError(f"A session name is 1 to 64 of A-Za-z0-9._- and not {repr(name)[:80]}.")
+    return name
 
 
 def _what(query: Mapping[str, Any]) -> str:

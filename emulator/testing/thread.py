@@ -60,7 +60,9 @@ class Emulator(Session):
         except RuntimeError as error:
             server.stop()
             raise EmulatorError(f"{str(error).capitalize()}; its log says why.") from None
-        self._reached = Control(reachable(server.url), server.app.token)
+        control = Control(reachable(server.url), server.app.token)
+        control.check()
+        self._reached = control
         return self
 
     def stop(self) -> None:

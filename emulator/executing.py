@@ -17,7 +17,7 @@ from collections.abc import Set as AbstractSet
 from contextlib import contextmanager, suppress
 
 from emulator.errors import Misused
-from emulator.server import cannot_listen, raise_file_limit
+from emulator.server import cannot_listen, raise_file_limit, reachable
 from emulator.settings import Settings
 from emulator.testing.server import ThreadedServer
 
@@ -32,7 +32,6 @@ CHANGED_BY_PYTHON = [one for one in ("SIGPIPE", "SIGXFSZ") if hasattr(signal, on
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 PROXY = re.compile(r"(?:all|ftp|https?|wss?)_proxy", re.IGNORECASE)
-WILDCARDS = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}
 
 
 class NotDone(Exception):
@@ -74,9 +73,7 @@ def variables(server: ThreadedServer) -> dict[str, str]:
     """What the command finds in its environment beside what is there: CHAT_EMULATOR_URL, and for each backend
     CHAT_EMULATOR_<BACKEND>_URL and _KEY, the key empty where none is asked for. CHAT_EMULATOR_TOKEN opens the control
     API where the server is bound beyond loopback."""
-    url = server.url
-    for wildcard, address in WILDCARDS.items():
-        url = url.replace(f"//{wildcard}:", f"//{address}:")
+    url = reachable(server.url)
     found = {"CHAT_EMULATOR_URL": url}
     if server.app.token is not None:
         found["CHAT_EMULATOR_TOKEN"] = server.app.token

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import re
 import socket
 from collections.abc import Callable, Iterator
@@ -15,6 +16,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from emulator.connection import TRANSPORT
 
 KEEP_ALIVE_SECONDS = 75
+WILDCARDS = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}
 MOST_HEAD = 65_536
 """Bytes that the head of a request may have."""
 UPGRADE = re.compile(rb"\r\nupgrade[ \t]*:", re.IGNORECASE)
@@ -150,6 +152,10 @@ def make_server(app: Any) -> Server:
 
 def listen(host: str, port: int) -> socket.socket:
     """A listening socket; port 0 picks a free one. Raises OSError."""
+    try:
+        host.encode("idna")
+    except UnicodeError:
+        raise OSError(errno.EINVAL, "no host can have this name") from None
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     sock = socket.socket(family, socket.SOCK_STREAM)
     try:
@@ -157,7 +163,8 @@ def listen(host: str, port: int) -> socket.socket:
         sock.bind((host, port))
         sock.listen(2048)
         sock.setblocking(False)
-    except OSError:
+    except BaseException:
+        # Also for what is no OSError, as a port beyond all.
         sock.close()
         raise
     return sock
@@ -172,6 +179,14 @@ def address_of(sock: socket.socket) -> str:
     """`http://HOST:PORT` of a listening socket."""
     host, port = sock.getsockname()[:2]
     return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+
+
+def reachable(url: str) -> str:
+    """The address at which clients of this machine reach a server that listens on all of its addresses; any other as it
+    is."""
+    for wildcard, address in WILDCARDS.items():
+        url = url.replace(f"//{wildcard}:", f"//{address}:")
+    return url
 
 
 def raise_file_limit() -> None:

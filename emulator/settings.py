@@ -21,6 +21,7 @@ PROFILES: tuple[str, ...] = get_args(Profile)
 CLOCKS: tuple[str, ...] = get_args(ClockKind)
 TOKEN = re.compile(r"[A-Za-z0-9._~+/-]{8,200}=*")
 """A bearer token as RFC 6750 writes it, and not too short."""
+MOST_PORT = 65_535
 CLOCK_WORDS = "virtual, real or an ISO 8601 time from 1971 to 9998 such as 2026-01-01T00:00:00Z"
 
 
@@ -94,6 +95,14 @@ class Settings:
         for name in ("specs", "scenarios", "modules"):
             if isinstance(getattr(self, name), str):
                 object.__setattr__(self, name, Path(getattr(self, name)))
+        if not _whole(self.port) or not 0 <= self.port <= MOST_PORT:
+            raise Misused("Bad port", f"Expected a port from 0 to {MOST_PORT}, got {_quoted(self.port)}.")
+        if not _whole(self.seed):
+            raise Misused("Bad seed", f"Expected an integer as seed, got {_quoted(self.seed)}.")
+        speed: object = self.speed
+        # A number that is none (NaN) is in no range.
+        if isinstance(speed, bool) or not isinstance(speed, int | float) or not (speed == 0 or 0.001 <= speed <= 1e6):
+            raise Misused("Bad speed", f"Expected 0 or a speed from 0.001 to 1000000, got {_quoted(speed)}.")
         if self.clock is not None:
             read_clock(self.clock)
         if self.token is not None and not TOKEN.fullmatch(self.token):
@@ -110,6 +119,14 @@ class Settings:
 
     def _clock(self) -> tuple[ClockKind, float | None]:
         return read_clock(self.clock or ("virtual" if self.speed == 0 else "real"))
+
+
+def _whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _quoted(value: object) -> str:
+    return repr(value)[:80]
 
 
 def read_clock(text: str) -> tuple[ClockKind, float | None]:

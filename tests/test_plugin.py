@@ -82,6 +82,26 @@ def test_nothing_of_the_others_is_kept(chat_emulator, chat_emulator_server):
     )
 
 
+def test_what_a_test_makes_of_its_session_ends_with_it(tmp_path: Path) -> None:
+    passes(
+        tmp_path,
+        """
+def test_makes_some(chat_emulator, chat_emulator_server):
+    ask(chat_emulator)
+    copy = chat_emulator.fork("a-copy")
+    assert copy.fork("a-copy-of-it").session("another", seed=3).seed == 3
+    chat_emulator_server.session("for-all", seed=4)
+    ask(chat_emulator.session("default"))
+
+def test_comes_later(chat_emulator, chat_emulator_server):
+    there = chat_emulator_server._control.call("GET", "/sessions")["sessions"]
+    assert {one["name"] for one in there} == {chat_emulator.name, "for-all", "default"}
+    assert len(chat_emulator_server.calls()) == 1
+""",
+        2,
+    )
+
+
 def test_the_seed_is_stable_for_a_test_and_can_be_given(tmp_path: Path) -> None:
     text = """
 import pytest
@@ -336,7 +356,7 @@ def test_comes_later(chat_emulator): pass
         r"^E +emulator.testing.EmulatorError: No emulator answers at http://\S+: connection refused.$", told, re.M
     )
     assert "emulator/testing" not in told and "During handling" not in told
-    assert one_sentence(done, "test_comes_later").startswith("No emulator answers at ")
+    assert one_sentence(done, "test_comes_later").startswith("This emulator does not run: ")
 
 
 def test_a_taken_port_and_a_missing_package(tmp_path: Path) -> None:
@@ -367,6 +387,51 @@ def test_missing(monkeypatch):
     )
     missing = "The emulator needs the package 'uvicorn', which is not installed: pip install chat-emulator brings it."
     assert missing in done.section("test_missing")
+
+
+PATCHED = """
+import socket
+
+RAISED = (RuntimeError, ValueError, KeyError, pytest.fail.Exception, pytest.skip.Exception)
+KINDS = {kind.__name__: kind for kind in RAISED}
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_patched(chat_emulator, monkeypatch, kind):
+    def refused(*arguments, **named):
+        raise KINDS[kind]("no network")
+    monkeypatch.setattr(socket, "socket", refused)
+    raise RuntimeError("of the test")
+
+def test_passes(chat_emulator):
+    ask(chat_emulator)
+"""
+
+
+def test_sockets_that_a_test_has_replaced_do_not_end_the_run(tmp_path: Path) -> None:
+    done = run_pytest(tmp_path, ASK + PATCHED)
+    assert done.counts == {"failed": 5, "passed": 1}, done.output
+    told = done.section("test_patched[RuntimeError]")
+    assert re.search(r"^The emulator at http://\S+ cannot be called: RuntimeError: no network\.$", told, re.MULTILINE)
+    assert "RuntimeError: of the test" in told
+    for kind, name in (("KeyError", "KeyError: 'no network'"), ("Failed", "Failed: no network")):
+        assert f"the journal could not be read: {name}" in done.section(f"test_patched[{kind}]")
+
+
+def test_a_server_of_another_version_does_not_end_the_run(tmp_path: Path) -> None:
+    text = """
+from emulator.testing.control import Control
+
+def test_other(chat_emulator, monkeypatch):
+    monkeypatch.setattr(Control, "call", lambda *asked: {"calls": 1})
+    assert not chat_emulator.calls()
+"""
+    done = run_pytest(tmp_path, ASK + text)
+    assert done.counts == {"failed": 1}, done.output
+    told = done.section("test_other")
+    assert re.search(
+        r"^E .*EmulatorError: The emulator at \S+ answers as another version does: its journal", told, re.M
+    )
+    assert "answers as another version does: its journal" in told.partition("-- chat-emulator --")[2]
 
 
 # ---- one server for all, and own settings

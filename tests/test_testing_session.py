@@ -3,12 +3,16 @@ emulator in a thread, and the same through the address of a running one."""
 
 from __future__ import annotations
 
+import gc
 import http.client
 import json
+import re
 import socket
 import threading
 import time
+import warnings
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +21,13 @@ import pytest
 from conftest import KEYS
 
 import emulator
-from emulator.server import Server
+from emulator.errors import Misused
+from emulator.server import Server, listen
 from emulator.testing import Arming, Calls, Emulator, EmulatorError, Entry, Session, connect
+from emulator.testing import server as threaded
 from emulator.testing import session as module
 from emulator.testing.server import ThreadedServer
+from emulator.world.session import SESSION_NAME
 
 
 @pytest.fixture(scope="module")
@@ -173,6 +180,57 @@ def test_a_block_in_which_the_session_is_reset_is_content(session: Session) -> N
     assert session.calls() == []
 
 
+@pytest.mark.parametrize("go_back", [Session.reset, Session.restore, Session.forget])
+@pytest.mark.parametrize("used", [True, False])
+def test_a_block_whose_arming_went_with_the_state_is_told_apart(session: Session, go_back: Any, used: bool) -> None:
+    def block() -> None:
+        with session.arm("dify", prefer="code=429"):
+            if used:
+                assert ask(session).status_code == 429
+            go_back(session)
+            get(session, "/info")
+
+    session.snapshot()
+    if used:
+        block()
+    else:
+        with pytest.raises(AssertionError, match="no call has used what was armed for this block"):
+            block()
+    assert session._blocks == []
+
+
+def test_a_block_whose_arming_the_test_took_back_is_content(session: Session) -> None:
+    with session.arm("dify", prefer="code=429") as armed:
+        assert armed.disarm()
+    with session.arm("dify", prefer="code=429"):
+        session.disarm()
+
+
+def test_a_block_that_a_call_used_which_left_the_journal_is_content(forgetful: Emulator, session_name: str) -> None:
+    session = forgetful.session(session_name, seed=1)
+    with session.arm("dify", prefer="code=429") as armed:
+        ask(session)
+        three(session)
+    assert armed.calls == [] and armed.calls.dropped == 1
+
+
+def test_a_block_does_not_wait_for_calls_under_way(session: Session) -> None:
+    session.arm("dify", fault={"stall": {"event": 2, "for": "60s"}}, operation="sendChatMessage")
+    session.patch(speed=1, clock="real")
+    body = {"inputs": {}, "query": "Hi", "user": "abc-123", "response_mode": "streaming"}
+    headers = {"Authorization": f"Bearer {KEYS['chat']}"}
+    with httpx.stream("POST", f"{session.url('dify')}/chat-messages", json=body, headers=headers) as reply:
+        chunks = reply.iter_raw()
+        next(chunks)
+        begun = time.monotonic()
+        with (
+            pytest.raises(AssertionError, match=r"#1 dify sendChatMessage .* under way"),
+            session.arm("dify", fault="reset", operation="renameConversation"),
+        ):
+            pass
+        assert time.monotonic() - begun < 0.9
+
+
 def test_what_goes_wrong_in_a_block_is_what_is_told(session: Session) -> None:
     with pytest.raises(RuntimeError, match="from the block"), session.arm("dify", fault="reset"):
         raise RuntimeError("from the block")
@@ -301,6 +359,23 @@ def test_a_whole_reply_that_a_fault_holds_back_is_under_way(session: Session) ->
     thread.join()
 
 
+def test_no_wait_is_without_end_where_the_clocks_stand_still(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    session.arm("dify", fault={"stall": {"event": 2, "for": "60s"}})
+    session.patch(speed=1, clock="real")
+    body = {"inputs": {}, "query": "Hi", "user": "abc-123", "response_mode": "streaming"}
+    headers = {"Authorization": f"Bearer {KEYS['chat']}"}
+    with httpx.stream("POST", f"{session.url('dify')}/chat-messages", json=body, headers=headers) as reply:
+        chunks = reply.iter_raw()
+        next(chunks)
+        with monkeypatch.context() as patched:
+            patched.setattr(time, "monotonic", lambda: 1.0)
+            begun = time.perf_counter()
+            assert session.calls(wait=0.2).only.under_way
+            with pytest.raises(AssertionError, match="expected exactly 2 calls, got 1:"):
+                session.expect(times=2, within=0.2)
+            assert 0.4 <= time.perf_counter() - begun < 20
+
+
 # ---- counts and order
 
 
@@ -324,7 +399,6 @@ def three(session: Session) -> None:
         ({"status": 200, "times": 3}, 3),
         ({"order": ["getChatAppInfo", "getConversationsList"]}, 2),
         ({"backend": "dify", "order": ["getChatAppInfo", "sendChatMessage", "getConversationsList"]}, 3),
-        ({"order": []}, 0),
     ],
 )
 def test_expected(session: Session, wanted: dict[str, Any], count: int) -> None:
@@ -375,10 +449,25 @@ def test_not_as_expected(session: Session, wanted: dict[str, Any], sentence: str
         {"order": ["sendChatMessage"], "times": 1},
         {"order": ["sendChatMessage"], "operation": "sendChatMessage"},
         {"order": "sendChatMessage"},
+        {"order": 3},
+        {"order": {"sendChatMessage"}},
+        {"order": ["sendChatMessage", None]},
+        {"times": "2"},
+        {"times": True},
+        {"at_least": 1.5},
+        {"at_most": [1]},
     ],
 )
 def test_what_cannot_be_expected(session: Session, wanted: dict[str, Any]) -> None:
-    with pytest.raises(TypeError, match="expect: "):
+    with pytest.raises(TypeError, match=r"^expect: "):
+        session.expect(**wanted)
+
+
+@pytest.mark.parametrize(
+    "wanted", [{"times": -1}, {"at_least": -1}, {"at_most": -1}, {"at_least": 2, "at_most": 1}, {"order": []}]
+)
+def test_what_can_never_be_as_expected(session: Session, wanted: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"^expect: "):
         session.expect(**wanted)
 
 
@@ -397,6 +486,38 @@ def test_calls_that_are_still_to_come_are_waited_for(session: Session) -> None:
     thread.start()
     assert len(session.expect("dify", "getChatAppInfo", times=2, within=20)) == 2
     thread.join()
+
+
+@pytest.fixture(scope="module")
+def forgetful() -> Iterator[Emulator]:
+    """One whose journals have three entries."""
+    limits = replace(emulator.Settings().limits, journal_entries=3)
+    with Emulator(emulator.Settings(port=0, speed=0, backends=("dify",), limits=limits)) as running:
+        yield running
+
+
+def test_no_answer_is_made_up_of_a_journal_that_has_lost_calls(forgetful: Emulator, session_name: str) -> None:
+    session = forgetful.session(session_name, seed=1)
+    three(session)
+    assert session.expect("dify", times=3).dropped == 0
+    get(session, "/info")
+    found = session.expect("dify", at_least=3)
+    assert found.dropped == found[1:].dropped == 1
+    assert "3:\n  \u2026 the journal no longer has the first call\n  #2 dify" in str(found)
+    assert "the journal no longer has the first call" in repr(found)
+    assert session.expect("dify", order=["sendChatMessage", "getChatAppInfo"]).dropped == 1
+    get(session, "/info")
+    lost = "the journal no longer has the first 2 calls"
+    untold: list[dict[str, Any]] = [{"times": 3}, {"at_most": 9}, {"operation": "deleteConversation", "times": 0}]
+    for wanted in untold:
+        with pytest.raises(AssertionError, match=f"^expected .*, which cannot be told: {lost}\n"):
+            session.expect("dify", **wanted)
+    wrong: list[dict[str, Any]] = [{"order": ["sendChatMessage"] * 2}, {"at_least": 4}, {"times": 1}]
+    for wanted in (*wrong, {"operation": "deleteConversation"}):
+        with pytest.raises(AssertionError, match=rf"^expected [^\n]*\n(.*\n)*.*{lost}|got none \({lost}\)"):
+            session.expect("dify", **wanted, within=0.05)
+    with pytest.raises(AssertionError, match=f"cannot be told, got 1:\n.*{lost}"):
+        _ = session.calls("dify", "getConversationsList").only
 
 
 # ---- state
@@ -429,6 +550,27 @@ def test_a_change_that_cannot_be(session: Session) -> None:
         session.patch(advance="soon")
 
 
+@pytest.mark.parametrize(
+    ("members", "sentence"),
+    [
+        ({"speed": float("nan")}, "speed: expected what JSON can say, got another float."),
+        ({"speed": float("inf"), "seed": 3}, "speed: expected what JSON can say, got another float."),
+        ({"seed": 3, "states": {"dify": {"a": {1}}}}, "states: expected what JSON can say, got another dict."),
+        ({"seed": 10**5000}, "seed: expected what JSON can say, got another int."),
+        ({"speed": True}, "speed: expected "),
+        ({"profile": None}, "profile: expected "),
+    ],
+)
+def test_a_change_that_cannot_be_names_its_member(session: Session, members: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(EmulatorError) as caught:
+        session.patch(**members)
+    assert str(caught.value).startswith(sentence)
+    with pytest.raises(EmulatorError, match=r"^the body: expected an object, got an array"):
+        session._ask("PATCH", "", [])
+    with pytest.raises(TypeError, match="patch: name what to change"):
+        session.patch()
+
+
 def test_a_fork_goes_on_alone(session: Session, session_name: str) -> None:
     ask(session)
     other = session.fork(f"f-{session_name}"[:64])
@@ -443,6 +585,14 @@ def test_another_session_begins_anew_only_when_told_how(session: Session) -> Non
     assert len(again.calls()) == 1
     assert session.session(session.name, seed=9).calls() == []
     assert again.seed == 9
+
+
+@pytest.mark.parametrize("name", ["\u00fc", "a b", "a/b", "", "x" * 65, "a\n", "a?b", "%20", 3, None])
+def test_a_name_that_no_session_can_have(session: Session, name: Any) -> None:
+    for use in (session.session, session.fork):
+        with pytest.raises(EmulatorError, match=r"^A session name is 1 to 64 of A-Za-z0-9\._- and not .*\.$"):
+            use(name)
+    assert module.NAME == SESSION_NAME
 
 
 def test_a_report_is_of_bounded_length(session: Session) -> None:
@@ -469,7 +619,8 @@ def test_it_is_told_that_it_has_gone(session_name: str) -> None:
     with emulator.Emulator(backends=("dify",)) as running:
         session = running.session(session_name, seed=3)
         session.url("dify")
-    sentence = f"No emulator answers at {running.url()}: connection refused."
+        address = running.url()
+    sentence = f"No emulator answers at {address}: connection refused."
     for use in (
         session.calls,
         session.snapshot,
@@ -491,6 +642,10 @@ def test_start_and_stop_by_hand_and_again() -> None:
         with pytest.raises(EmulatorError, match="runs already"):
             running.start()
         running.stop()
+        # Another one may listen there by now.
+        assert repr(running) == "<Session default of no emulator yet>"
+        with pytest.raises(EmulatorError, match="This emulator does not run"):
+            running.url()
     assert not [thread for thread in threading.enumerate() if thread.name == "chat-emulator" and not thread.daemon]
 
 
@@ -503,6 +658,44 @@ def test_a_port_that_is_taken() -> None:
     assert str(caught.value) == what
 
 
+@pytest.mark.parametrize(
+    ("host", "why"), [("no-such-host.invalid", "[^;]+"), ("\u4f60" * 70, "no host can have this name")], ids=["a", "b"]
+)
+def test_a_host_that_is_none(host: str, why: str) -> None:
+    with pytest.raises(EmulatorError, match=rf"^The emulator cannot listen on {host}:0: {why}\.$"):
+        emulator.Emulator(host=host, backends=("plainchat",)).start()
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ({"port": 99_999}, "Expected a port from 0 to 65535, got 99999."),
+        ({"port": -1}, "Expected a port from 0 to 65535, got -1."),
+        ({"port": "x"}, "Expected a port from 0 to 65535, got 'x'."),
+        ({"port": True}, "Expected a port from 0 to 65535, got True."),
+        ({"seed": "x"}, "Expected an integer as seed, got 'x'."),
+        ({"seed": 1.5}, "Expected an integer as seed, got 1.5."),
+        ({"speed": "1"}, "Expected 0 or a speed from 0.001 to 1000000, got '1'."),
+        ({"speed": -1}, "Expected 0 or a speed from 0.001 to 1000000, got -1."),
+        ({"speed": float("nan")}, "Expected 0 or a speed from 0.001 to 1000000, got nan."),
+        ({"speed": float("inf")}, "Expected 0 or a speed from 0.001 to 1000000, got inf."),
+        ({"speed": 1e-9}, "Expected 0 or a speed from 0.001 to 1000000, got 1e-09."),
+    ],
+)
+def test_settings_that_cannot_be(settings: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(Misused, match=f"^{re.escape(sentence)}$"):
+        emulator.Emulator(**settings)
+
+
+@pytest.mark.parametrize("port", [99_999, "x"])
+def test_no_socket_stays_open_where_none_can_listen(port: Any) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises((OverflowError, TypeError)):
+            listen("127.0.0.1", port)
+        gc.collect()
+
+
 def test_a_server_that_does_not_come_up(monkeypatch: pytest.MonkeyPatch) -> None:
     async def give_up(self: Server, sockets: object = None) -> None:
         self.should_exit = True
@@ -510,6 +703,19 @@ def test_a_server_that_does_not_come_up(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(Server, "startup", give_up)
     with pytest.raises(EmulatorError, match=r"^The emulator did not start; its log says why\.$"):
         emulator.Emulator(backends=("dify",)).start()
+
+
+def test_a_server_that_never_comes_up_where_the_clocks_stand_still(monkeypatch: pytest.MonkeyPatch) -> None:
+    released = threading.Event()
+    monkeypatch.setattr(Server, "run", lambda self, sockets: released.wait(30))
+    monkeypatch.setattr(threaded, "START_SECONDS", 0.1)
+    server = ThreadedServer(backends=("dify",))
+    with monkeypatch.context() as patched:
+        patched.setattr(time, "monotonic", lambda: 1.0)
+        with pytest.raises(RuntimeError, match="did not start"):
+            server.start()
+    released.set()
+    server.stop()
 
 
 def test_settings_may_be_misspelt_and_folders_be_texts(tmp_path: Path) -> None:
@@ -534,6 +740,7 @@ def test_settings_or_their_members() -> None:
 
 def test_one_beyond_loopback_knows_its_own_token() -> None:
     with emulator.Emulator(host="0.0.0.0", backends=("dify",), seed=6) as running:
+        assert running.url().startswith("http://127.0.0.1:")
         assert running.seed == 6
         with pytest.raises(EmulatorError, match="asks for its token"):
             connect(running.url())
@@ -546,7 +753,19 @@ def test_the_token_of_the_environment_is_sent(monkeypatch: pytest.MonkeyPatch) -
         assert connect(server.url).seed == 0
         assert connect(server.url, server.app.token).seed == 0
         with pytest.raises(EmulatorError, match="asks for its token"):
-            connect(server.url, "wrong")
+            connect(server.url, "wrong-token")
+        monkeypatch.setenv("CHAT_EMULATOR_TOKEN", f" {server.app.token}\r\n")
+        assert connect(server.url).seed == 0
+
+
+@pytest.mark.parametrize("token", ["my-secret\nX-Other: 1", "my-secret\u20ac", "my secret", "secret", "secret" * 100])
+def test_a_token_that_can_be_none_is_not_shown(running: Emulator, monkeypatch: pytest.MonkeyPatch, token: str) -> None:
+    what = "^Expected 8 to 200 letters, digits and . _ ~ \\+ / - as {}, got something else.$"
+    with pytest.raises(EmulatorError, match=what.format("the argument token")):
+        connect(running.url(), token)
+    monkeypatch.setenv("CHAT_EMULATOR_TOKEN", token)
+    with pytest.raises(EmulatorError, match=what.format("CHAT_EMULATOR_TOKEN")):
+        connect(running.url())
 
 
 @pytest.mark.parametrize(
@@ -581,11 +800,32 @@ def test_something_else_answers(answer: bytes, why: str) -> None:
         thread.join()
 
 
+def test_an_emulator_that_fails_is_no_stranger() -> None:
+    ours, crashed = b'{"status": "ok"}', b"Internal Server Error"
+
+    def serve() -> None:
+        for status, body in ((200, ours), (500, crashed)):
+            client, _ = listening.accept()
+            with client:
+                client.recv(4096)
+                client.sendall(b"HTTP/1.1 %d X\r\nContent-Length: %d\r\n\r\n%s" % (status, len(body), body))
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        thread = threading.Thread(target=serve)
+        thread.start()
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        session = connect(url)
+        with pytest.raises(EmulatorError) as caught:
+            session.calls()
+        assert str(caught.value) == f"The emulator at {url} failed (500); its log says why."
+        thread.join()
+
+
 def test_an_address_may_have_a_path_and_a_slash_at_the_end() -> None:
     from starlette.applications import Starlette
     from starlette.routing import Mount
 
-    from emulator.server import listen, make_server
+    from emulator.server import make_server
 
     application = Starlette(routes=[Mount("/there/below", emulator.create_app(speed=0))])
     listening = listen("127.0.0.1", 0)

@@ -31,13 +31,20 @@ PLACES = {
 def connect(url: str, token: str | None = None) -> Session:
     """The session `default` of an emulator that runs at `url`; `session(name)` of it gives others. `token` is what one
     bound beyond loopback asks for; without it CHAT_EMULATOR_TOKEN is sent. Raises EmulatorError when none answers
-    there."""
+    there, or for a token that can be none."""
     import os
 
-    from emulator.testing.control import Control
+    from emulator.settings import TOKEN
+    from emulator.testing.control import Control, EmulatorError
     from emulator.testing.session import Session
 
-    control = Control(url, token or os.environ.get("CHAT_EMULATOR_TOKEN"))
+    # What was read from a file or pasted has often a line's end.
+    given = (token or os.environ.get("CHAT_EMULATOR_TOKEN") or "").strip()
+    if given and not TOKEN.fullmatch(given):
+        # Not quoted: it may be somebody's secret.
+        where = "the argument token" if token else "CHAT_EMULATOR_TOKEN"
+        raise EmulatorError(f"Expected 8 to 200 letters, digits and . _ ~ + / - as {where}, got something else.")
+    control = Control(url, given or None)
     control.check()
     return Session(control)
 

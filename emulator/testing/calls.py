@@ -164,18 +164,22 @@ class Entry:
 
 class Calls(Sequence[Entry]):
     """Entries, the oldest first. Equal to any sequence of the same entries, so that `calls == []` says that there are
-    none."""
+    none. `dropped` is how many calls of the session the journal no longer has: of these nobody can tell whether they
+    would be among them."""
 
-    __slots__ = ("_entries", "what")
+    __slots__ = ("_entries", "dropped", "what")
 
-    def __init__(self, entries: Sequence[Entry], what: str = "calls") -> None:
+    def __init__(self, entries: Sequence[Entry], what: str = "calls", dropped: int = 0) -> None:
         self._entries = tuple(entries)
         self.what = what
+        self.dropped = dropped
 
     @property
     def only(self) -> Entry:
-        """The one entry. Raises AssertionError unless there is exactly one."""
+        """The one entry. Raises AssertionError unless there is exactly one, and none that the journal has lost."""
         __tracebackhide__ = True
+        if len(self._entries) == 1 and self.dropped:
+            raise AssertionError(f"whether there was one of the {self.what} cannot be told, got {self}")
         if len(self._entries) != 1:
             raise AssertionError(f"expected exactly one of the {self.what}, got {self}")
         return self._entries[0]
@@ -187,7 +191,7 @@ class Calls(Sequence[Entry]):
     def __getitem__(self, at: int | slice) -> Entry | Calls:
         __tracebackhide__ = True
         if isinstance(at, slice):
-            return Calls(self._entries[at], self.what)
+            return Calls(self._entries[at], self.what, self.dropped)
         try:
             return self._entries[at]
         except IndexError:
@@ -203,11 +207,12 @@ class Calls(Sequence[Entry]):
 
     def __str__(self) -> str:
         """All of them, a line each."""
-        return listed(self._entries)
+        return listed(self._entries, self.dropped)
 
     def __repr__(self) -> str:
         inside = "; ".join(str(entry) for entry in self._entries)
-        return _cut(f"<{len(self._entries)} {self.what}{': ' * bool(inside)}{inside}>", MOST_REPR)
+        lost = f" ({gone(self.dropped)})" * bool(self.dropped)
+        return _cut(f"<{len(self._entries)} {self.what}{lost}{': ' * bool(inside)}{inside}>", MOST_REPR)
 
 
 def read(raw: Mapping[str, Any]) -> Entry:
@@ -244,11 +249,18 @@ def _message(raw: Mapping[str, Any]) -> Message:
     return Message(Headers(raw["headers"]), raw["body"], raw["encoding"], raw["bytes"], raw["truncated"])
 
 
-def listed(entries: Sequence[Entry]) -> str:
-    """Entries as a text: how many, then a line each, the last of many."""
+def gone(dropped: int) -> str:
+    """What to say of calls that had to leave the journal."""
+    return f"the journal no longer has the first {f'{dropped} calls' if dropped > 1 else 'call'}"
+
+
+def listed(entries: Sequence[Entry], dropped: int = 0) -> str:
+    """Entries as a text: how many, then a line each, the last of many; and how many the journal has lost."""
     if not entries:
-        return "none"
+        return "none" + f" ({gone(dropped)})" * bool(dropped)
     lines = [f"{len(entries)}:"]
+    if dropped:
+        lines.append(f"  … {gone(dropped)}")
     if len(entries) > MOST_LINES:
         lines.append(f"  … {len(entries) - MOST_LINES} earlier ones")
     lines += [f"  {_cut(str(entry), MOST_WORDS)}" for entry in entries[-MOST_LINES:]]

@@ -6,6 +6,7 @@ and no option, marker or report changes for tests that use none.
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Generator
 from dataclasses import dataclass
@@ -28,14 +29,19 @@ HASH = 10
 
 @dataclass(slots=True)
 class Held:
-    """The session of a test, the line about its seed, and whether the test has failed."""
+    """The session of a test, those that it made of it, the line about its seed, and whether the test has failed."""
 
     session: Session
+    made: list[Session]
     seed: str
     failed: bool = False
 
 
+DEFAULT = "default"
 HELD = pytest.StashKey[Held]()
+ANYTHING = (Exception, pytest.fail.Exception, pytest.skip.Exception)
+"""What may come of asking the emulator while patches of the test still hold, as of sockets. Raised from a hook it would
+end the whole run."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -92,7 +98,8 @@ def chat_emulator(request: pytest.FixtureRequest, chat_emulator_server: Session)
     except EmulatorError as error:
         said = f"The marker {MARKER}: " if marked else ""
         raise _failure(f"{said}{error}") from None
-    item.stash[HELD] = Held(session, f"seed {seed} ({source}; --chat-emulator-seed {seed} for any test)")
+    line = f"seed {seed} ({source}; --chat-emulator-seed {seed} for any test)"
+    item.stash[HELD] = Held(session, session._remember_made(), line)
     return session
 
 
@@ -103,8 +110,15 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     held = item.stash.get(HELD, None)
     if held is not None and report.failed:
         held.failed = True
-        report.sections.append((TITLE, f"{held.seed}\n{held.session.report()}"))
+        report.sections.append((TITLE, f"{held.seed}\n{_journal(held.session)}"))
     return report
+
+
+def _journal(session: Session) -> str:
+    try:
+        return session.report()
+    except ANYTHING as error:
+        return f"the journal could not be read: {type(error).__name__}: {error}"
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -118,17 +132,17 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, Any, Any]:
         if held is not None:
             del item.stash[HELD]
             if not (held.failed and item.config.getoption("chat_emulator_url")):
-                _forget(held.session)
+                for session in (held.session, *held.made):
+                    _forget(session)
 
 
 def _forget(session: Session) -> None:
-    from emulator.testing import EmulatorError
-
-    try:
-        session.forget()
-    except EmulatorError:
-        # A server that is gone has forgotten it.
+    if session.name == DEFAULT:
+        # All tests share it, though one has asked for it.
         return
+    # A server that is gone has forgotten it.
+    with contextlib.suppress(*ANYTHING):
+        session.forget()
 
 
 def node_id(item: pytest.Item) -> str:

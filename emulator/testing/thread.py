@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from dataclasses import fields
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -42,6 +43,7 @@ class Emulator(Session):
         if self._server is not None:
             raise EmulatorError("This emulator runs already.")
         try:
+            from emulator.server import reachable
             from emulator.testing.server import ThreadedServer
         except ModuleNotFoundError as error:
             what = f"The emulator needs the package {error.name!r}, which is not installed"
@@ -51,20 +53,23 @@ class Emulator(Session):
             server = ThreadedServer(settings)
         except OSError as error:
             where, why = f"{settings.host}:{settings.port}", (error.strerror or str(error)).lower()
-            raise EmulatorError(f"The emulator cannot listen on {where}: {why}; port 0 takes a free one.") from None
+            hint = "; port 0 takes a free one" if error.errno in (errno.EADDRINUSE, errno.EACCES) else ""
+            raise EmulatorError(f"The emulator cannot listen on {where}: {why}{hint}.") from None
         try:
             self._server = server.start()
         except RuntimeError as error:
             server.stop()
             raise EmulatorError(f"{str(error).capitalize()}; its log says why.") from None
-        self._reached = Control(server.url, server.app.token)
+        control = Control(reachable(server.url), server.app.token)
+        control.check()
+        self._reached = control
         return self
 
     def stop(self) -> None:
         """End it; open streams are cut. Nothing happens where it does not run."""
         if self._server is not None:
             self._server.stop()
-            self._server = None
+            self._server = self._reached = None
 
     def __enter__(self) -> Self:
         __tracebackhide__ = True

@@ -550,6 +550,27 @@ def test_a_change_that_cannot_be(session: Session) -> None:
         session.patch(advance="soon")
 
 
+@pytest.mark.parametrize(
+    ("members", "sentence"),
+    [
+        ({"speed": float("nan")}, "speed: expected what JSON can say, got another float."),
+        ({"speed": float("inf"), "seed": 3}, "speed: expected what JSON can say, got another float."),
+        ({"seed": 3, "states": {"dify": {"a": {1}}}}, "states: expected what JSON can say, got another dict."),
+        ({"seed": 10**5000}, "seed: expected what JSON can say, got another int."),
+        ({"speed": True}, "speed: expected "),
+        ({"profile": None}, "profile: expected "),
+    ],
+)
+def test_a_change_that_cannot_be_names_its_member(session: Session, members: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(EmulatorError) as caught:
+        session.patch(**members)
+    assert str(caught.value).startswith(sentence)
+    with pytest.raises(EmulatorError, match=r"^the body: expected an object, got an array"):
+        session._ask("PATCH", "", [])
+    with pytest.raises(TypeError, match="patch: name what to change"):
+        session.patch()
+
+
 def test_a_fork_goes_on_alone(session: Session, session_name: str) -> None:
     ask(session)
     other = session.fork(f"f-{session_name}"[:64])
@@ -675,6 +696,17 @@ def test_no_socket_stays_open_where_none_can_listen(port: Any) -> None:
         gc.collect()
 
 
+def test_a_server_that_cannot_be_called_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*arguments: object, **named: object) -> None:
+        raise RuntimeError("no network")
+
+    monkeypatch.setattr(socket, "create_connection", refuse)
+    before = threading.active_count()
+    with pytest.raises(EmulatorError, match=r"cannot be called: RuntimeError: no network\.$"):
+        emulator.Emulator(backends=("dify",)).start()
+    assert threading.active_count() <= before
+
+
 def test_a_server_that_does_not_come_up(monkeypatch: pytest.MonkeyPatch) -> None:
     async def give_up(self: Server, sockets: object = None) -> None:
         self.should_exit = True
@@ -776,6 +808,27 @@ def test_something_else_answers(answer: bytes, why: str) -> None:
         thread.start()
         with pytest.raises(EmulatorError, match=f"is no chat-emulator: {why}"):
             connect(f"http://127.0.0.1:{listening.getsockname()[1]}")
+        thread.join()
+
+
+def test_an_emulator_that_fails_is_no_stranger() -> None:
+    ours, crashed = b'{"status": "ok"}', b"Internal Server Error"
+
+    def serve() -> None:
+        for status, body in ((200, ours), (500, crashed)):
+            client, _ = listening.accept()
+            with client:
+                client.recv(4096)
+                client.sendall(b"HTTP/1.1 %d X\r\nContent-Length: %d\r\n\r\n%s" % (status, len(body), body))
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        thread = threading.Thread(target=serve)
+        thread.start()
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        session = connect(url)
+        with pytest.raises(EmulatorError) as caught:
+            session.calls()
+        assert str(caught.value) == f"The emulator at {url} failed (500); its log says why."
         thread.join()
 
 

@@ -46,6 +46,7 @@ class Control:
         self._path = parts.path.rstrip("/")
         self._secure = parts.scheme == "https"
         self._token = token
+        self._checked = False
 
     def check(self) -> None:
         """Raise EmulatorError unless an emulator answers here."""
@@ -53,6 +54,7 @@ class Control:
         health = self.call("GET", "/health")
         if not isinstance(health, dict) or health.get("status") != "ok":
             raise self._stranger("its /_emulator/health is not ours")
+        self._checked = True
 
     @cached_property
     def backends(self) -> dict[str, dict[str, Any]]:
@@ -73,6 +75,8 @@ class Control:
         nobody answers, or what was asked for is refused."""
         __tracebackhide__ = True
         status, content_type, data = self._exchange(method, path, body, query)
+        if status >= 500 and self._checked and content_type != "application/problem+json":
+            raise EmulatorError(f"The emulator at {self.url} failed ({status}); its log says why.")
         try:
             value = json.loads(data) if data else None
         except ValueError:
@@ -92,7 +96,7 @@ class Control:
         data = None
         if body is not None:
             headers["Content-Type"] = "application/json"
-            data = json.dumps(body)
+            data = _json(body)
         chosen = {name: value for name, value in (query or {}).items() if value is not None}
         target = f"{self._path}{BASE}{path}{'?' + urlencode(chosen) if chosen else ''}"
         kind = HTTPSConnection if self._secure else HTTPConnection
@@ -117,6 +121,20 @@ class Control:
         return EmulatorError(f"What answers at {self.url} is no chat-emulator: {why}.")
 
 
+def _json(body: Any) -> str:
+    """A body as it is sent. Raises EmulatorError with the member that JSON has no words for."""
+    __tracebackhide__ = True
+    try:
+        return json.dumps(body, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        for name, value in body.items() if isinstance(body, Mapping) else ():
+            with contextlib.suppress(TypeError, ValueError):
+                json.dumps(value, allow_nan=False)
+                continue
+            raise EmulatorError(f"{name}: expected what JSON can say, got another {type(value).__name__}.") from None
+        raise EmulatorError(f"Expected what JSON can say: {str(error).lower()}.") from None
+
+
 def _why(error: OSError) -> str:
     if isinstance(error, TimeoutError):
         return f"no answer within {SECONDS:g} seconds"
@@ -125,6 +143,8 @@ def _why(error: OSError) -> str:
 
 def _refusal(problem: Mapping[str, Any]) -> str:
     detail = str(problem.get("detail", problem)).removeprefix("body").removeprefix("/")
+    if detail.startswith(":"):
+        detail = f"the body{detail}"
     detail += "" if detail.endswith((".", "?", "!")) else "."
     available = [str(name) for name in problem.get("available") or ()]
     if "Did you mean" in detail or all(name in detail for name in available):

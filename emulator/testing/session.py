@@ -123,6 +123,8 @@ class Session:
         """Change `seed`, `speed`, `profile`, `clock`, `advance` (`"25h"`: tokens expire, jobs finish) or `states`, as
         `PATCH` of the control API does."""
         __tracebackhide__ = True
+        if not members:
+            raise TypeError("patch: name what to change: seed, speed, profile, clock, advance or states")
         self._ask("PATCH", "", members)
 
     # ---- what was called

@@ -60,7 +60,13 @@ class Emulator(Session):
         except RuntimeError as error:
             server.stop()
             raise EmulatorError(f"{str(error).capitalize()}; its log says why.") from None
-        self._reached = Control(reachable(server.url), server.app.token)
+        control = Control(reachable(server.url), server.app.token)
+        try:
+            control.check()
+        except EmulatorError:
+            self.stop()
+            raise
+        self._reached = control
         return self
 
     def stop(self) -> None:

@@ -70,7 +70,7 @@ def test_it_names_everything() -> None:
     members = {name for name, _ in inspect.getmembers(Session) if not name.startswith("_")}
     told = set(re.findall(r"`(\w+)", TEXT)) | set(re.findall(r"chat_emulator\.(\w+)", TEXT))
     # For the plugin itself.
-    assert members - told == {"report", "forget"}
+    assert members - told == {"report"}
     assert {*Entry.__dataclass_fields__, "events"} - told == set()
     assert {"headers", "body", "json", "content", "truncated"} <= told | set(re.findall(r"\.(\w+)`", TEXT))
     assert set(dir(Message)) >= {"headers", "body", "json", "content", "truncated"}

@@ -696,6 +696,17 @@ def test_no_socket_stays_open_where_none_can_listen(port: Any) -> None:
         gc.collect()
 
 
+def test_a_server_that_cannot_be_called_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*arguments: object, **named: object) -> None:
+        raise RuntimeError("no network")
+
+    monkeypatch.setattr(socket, "create_connection", refuse)
+    before = threading.active_count()
+    with pytest.raises(EmulatorError, match=r"cannot be called: RuntimeError: no network\.$"):
+        emulator.Emulator(backends=("dify",)).start()
+    assert threading.active_count() <= before
+
+
 def test_a_server_that_does_not_come_up(monkeypatch: pytest.MonkeyPatch) -> None:
     async def give_up(self: Server, sockets: object = None) -> None:
         self.should_exit = True

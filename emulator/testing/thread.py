@@ -61,7 +61,11 @@ class Emulator(Session):
             server.stop()
             raise EmulatorError(f"{str(error).capitalize()}; its log says why.") from None
         control = Control(reachable(server.url), server.app.token)
-        control.check()
+        try:
+            control.check()
+        except EmulatorError:
+            self.stop()
+            raise
         self._reached = control
         return self
 

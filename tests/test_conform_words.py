@@ -166,7 +166,7 @@ def test_a_missing_extra(capsys: pytest.CaptureFixture[str], monkeypatch: pytest
     monkeypatch.setattr(importlib.util, "find_spec", without)
     assert main(["conform", "plainchat", "--url", HERE]) == 2
     out, err = capsys.readouterr()
-    assert out == "" and "pip install 'CLONE_OR_WHEEL[contract]'" in err and err.count("\n") == 1
+    assert out == "" and "chat-emulator[contract]" in err and "CLONE_OR_WHEEL" in err and err.count("\n") == 1
     assert main(["conform", "plainchat", "--list"]) == 0, "to list needs nothing"
 
 

@@ -27,7 +27,7 @@ from emulator.settings import Settings
 
 FINE, FOUND, USAGE, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
 RULES = "schemathesis.toml"
-EXTRA = "conform needs schemathesis, which comes with an extra: pip install 'CLONE_OR_WHEEL[contract]'"
+EXTRA = "conform needs the extra chat-emulator[contract] (schemathesis): pip install 'CLONE_OR_WHEEL[contract]'"
 TIMEOUTS = 0.01, 3600.0
 FRAMING = frozenset({"connection", "content-length", "host", "transfer-encoding", "expect"})
 """Headers that each request has to say itself."""

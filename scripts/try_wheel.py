@@ -39,7 +39,6 @@ CHOSEN = {
     "test_scenario_show.py": "scenarios and their JSON Schema, read from the package",
     "test_sixth_backend.py": "a backend from outside the package",
     "test_plugin.py": "the pytest plugin, in runs of pytest of its own",
-    "test_exec.py": "a command beside a server, its signals and exit codes",
     "test_imports.py": "what is imported when",
 }
 """Tests that go wrong when a file is missing, a dependency is another one, or Python is: file → why it is among them.

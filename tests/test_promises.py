@@ -421,6 +421,7 @@ def test_filters() -> None:
     numbers = {"items": "/data", "value": "$request.path.id", "in": ["/id"], "how": "equals"}
     assert broken("filter_honoured", numbers, exchange("/t/{id}", "/t/7", reply={"data": [{"id": 7}]})) == []
     assert broken("filter_honoured", numbers, exchange("/t/{id}", "/t/7", reply={"data": [{"id": 8}]})) != []
+    assert broken("filter_honoured", numbers, exchange("/t/{id}", "/t/7", reply={"data": [{}]})) != []
 
 
 @pytest.mark.parametrize(

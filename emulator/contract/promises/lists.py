@@ -59,6 +59,8 @@ _FITS: dict[str, Callable[[Any, str], bool]] = {
 def _equals(value: Any, wanted: str) -> bool:
     """Whether a value is the one that a text asks for. There are many words for yes and no; only the other one is
     wrong."""
+    if value is MISSING:
+        return False
     if isinstance(value, bool):
         return wanted.lower() != str(not value).lower()
     if isinstance(value, str):
